@@ -1,0 +1,83 @@
+//! A view: something consistent to read from. Snapshots and transactions are views.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::keyspace::Keyspace;
+
+/// Lower and upper end of a range of keys.
+pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// A row: key and value.
+pub type Row = (Bytes, Bytes);
+
+/// Something consistent to read from: a [`Snapshot`](crate::Snapshot), or a
+/// [`Transaction`](crate::Transaction), which also sees its own writes and remembers what it read.
+pub trait View: sealed::Sealed {
+    /// The value at `key`.
+    ///
+    /// # Errors
+    /// Damage in the file that holds it, or a failed read.
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// The rows between two bounds, in key order, readable from both ends.
+    ///
+    /// # Errors
+    /// Damage in a file that holds rows of the range, or a failed read; also from the iterator.
+    fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>>;
+
+    /// The commit up to which this view sees.
+    fn lsn(&self) -> u64;
+
+    /// The rows whose keys begin with `prefix`, in key order, readable from both ends.
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    fn prefix(&self, keyspace: Keyspace, prefix: &[u8]) -> Result<Range<'_>> {
+        let end = logwood_index_prefix_end(prefix);
+        let upper = match &end {
+            Some(end) => Bound::Excluded(end.as_slice()),
+            None => Bound::Unbounded,
+        };
+        self.range(keyspace, (Bound::Included(prefix), upper))
+    }
+}
+
+/// The least byte string greater than all that begin with `prefix`; `None` if there is none.
+fn logwood_index_prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let keep = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=keep].to_vec();
+    end[keep] += 1;
+    Some(end)
+}
+
+/// Rows in key order; an iterator that can be read from both ends.
+pub struct Range<'a> {
+    pub(crate) rows: Box<dyn DoubleEndedIterator<Item = Result<Row>> + Send + 'a>,
+}
+
+impl Iterator for Range<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rows.next()
+    }
+}
+
+impl DoubleEndedIterator for Range<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.rows.next_back()
+    }
+}
+
+pub(crate) mod sealed {
+    use std::sync::Arc;
+
+    /// What every view can reach inside the engine.
+    pub trait Sealed {
+        #[doc(hidden)]
+        fn shared(&self) -> &Arc<crate::database::Shared>;
+    }
+}

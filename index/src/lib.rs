@@ -1,0 +1,5 @@
+//! Logwood.
+/// Error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("")]
+pub struct Error;
