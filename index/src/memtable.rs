@@ -1,0 +1,328 @@
+//! What was committed and is not in a segment yet: the newest entries of all keyspaces.
+//!
+//! A [`Memtable`] is one [`Tree`] whose keys begin with the keyspace's number, big-endian, so that a commit
+//! over many keyspaces is published by one root. Every entry carries the LSN of its commit, which conflict
+//! checks read; a deletion is an entry without a value. The writer applies commits in the order of their
+//! LSNs and publishes [`MemtableView`]s; a view never changes.
+//!
+//! ```
+//! use std::ops::Bound;
+//! use logwood_index::{Direction, Entries, Memtable};
+//!
+//! let mut memtable = Memtable::new();
+//! memtable.apply(1, 7, b"bash", Some(b"5.3"))?;
+//! memtable.apply(2, 7, b"zsh", None)?;
+//! let view = memtable.publish();
+//!
+//! assert_eq!(view.lsn_of(7, b"zsh"), Some(2));
+//! let mut scan = view.scan(7, (Bound::Unbounded, Bound::Unbounded), Direction::Backward);
+//! assert!(scan.next()? && scan.key() == b"zsh" && scan.value().is_none());
+//! assert!(scan.next()? && scan.key() == b"bash" && scan.value().is_some());
+//! assert!(!scan.next()?);
+//! # Ok::<(), logwood_index::Error>(())
+//! ```
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::merge::{Direction, Entries};
+use crate::tree::{Range, Snapshot, Tree};
+
+/// The bytes of a keyspace's number.
+const KEYSPACE_BYTES: usize = size_of::<u32>();
+/// Up to this length a key is put behind its keyspace's number without an allocation.
+const SHORT_KEY_BYTES: usize = 128 - KEYSPACE_BYTES;
+
+/// Entries not yet in a segment; the writer's side.
+#[derive(Debug, Default)]
+pub struct Memtable {
+    tree: Tree,
+    max_lsn: u64,
+}
+
+/// A [`Memtable`] as it was when it was published, for ever. To clone it is to copy a pointer; it may be sent
+/// to other threads and outlive the memtable.
+#[derive(Debug, Clone)]
+pub struct MemtableView {
+    tree: Snapshot,
+    max_lsn: u64,
+}
+
+/// What a memtable knows of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The commit that wrote it.
+    pub lsn: u64,
+    /// What it wrote; `None` if it deleted the key.
+    pub value: Option<Bytes>,
+}
+
+/// The entries of one keyspace within bounds. It keeps its view.
+#[derive(Debug, Clone)]
+pub struct MemtableEntries {
+    range: Range,
+    /// The present key, behind its keyspace's number.
+    key: Vec<u8>,
+}
+
+impl Memtable {
+    /// An empty memtable. It takes no memory before the first entry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts what the commit `lsn` did to a key, in place of what was known of it; `None`: it deleted it.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) as for [`Tree::insert`]; nothing is changed then.
+    pub fn apply(&mut self, lsn: u64, keyspace: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        with_keyspace(keyspace, key, |key| self.tree.insert(lsn, key, value))?;
+        self.max_lsn = self.max_lsn.max(lsn);
+        Ok(())
+    }
+
+    /// A view of all that was applied. Constant time, as [`Tree::publish`].
+    pub fn publish(&mut self) -> MemtableView {
+        MemtableView { tree: self.tree.publish(), max_lsn: self.max_lsn }
+    }
+
+    /// The last view; what it reads stays in memory until it and all others are dropped.
+    pub fn freeze(mut self) -> MemtableView {
+        self.publish()
+    }
+
+    /// The memory it takes, in bytes; see [`Tree::memory_bytes`].
+    pub fn memory_bytes(&self) -> usize {
+        self.tree.memory_bytes()
+    }
+
+    /// How many entries there are in all keyspaces, tombstones included.
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
+    /// The greatest LSN that was applied; 0 if none was.
+    pub fn max_lsn(&self) -> u64 {
+        self.max_lsn
+    }
+}
+
+impl MemtableView {
+    /// The entry of a key. `None`: the key was not touched; older data may have it.
+    pub fn get(&self, keyspace: u32, key: &[u8]) -> Option<Entry> {
+        with_keyspace(keyspace, key, |key| {
+            self.tree.get(key).map(|entry| Entry { lsn: entry.lsn(), value: entry.value() })
+        })
+    }
+
+    /// The LSN of a key's entry, which is that of the last commit that touched it.
+    pub fn lsn_of(&self, keyspace: u32, key: &[u8]) -> Option<u64> {
+        with_keyspace(keyspace, key, |key| self.tree.get(key).map(|entry| entry.lsn()))
+    }
+
+    /// The LSN of the last commit that touched a key within `bounds`; `None` if none did.
+    pub fn newest_in(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<u64> {
+        let (start, end) = bounds_in(keyspace, bounds);
+        self.tree.newest_in((as_slice(&start), as_slice(&end)))
+    }
+
+    /// Whether a commit after `than` touched a key within `bounds`. Takes the time of a get, however wide
+    /// the bounds are; see [`Snapshot::any_newer`].
+    pub fn any_newer(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>), than: u64) -> bool {
+        if self.max_lsn <= than {
+            return false;
+        }
+        let (start, end) = bounds_in(keyspace, bounds);
+        self.tree.any_newer((as_slice(&start), as_slice(&end)), than)
+    }
+
+    /// The entries of a keyspace within `bounds`, tombstones included. Bounds that enclose nothing give
+    /// nothing.
+    pub fn scan(
+        &self,
+        keyspace: u32,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+    ) -> MemtableEntries {
+        let (start, end) = bounds_in(keyspace, bounds);
+        let range = self.tree.range((as_slice(&start), as_slice(&end)), direction);
+        MemtableEntries { range, key: Vec::new() }
+    }
+
+    /// The keyspaces that have entries, ascending. Costs a descent for each.
+    pub fn keyspaces(&self) -> Vec<u32> {
+        let (mut keyspaces, mut key) = (Vec::new(), Vec::new());
+        let mut cursor = self.tree.cursor();
+        let mut any = cursor.first();
+        while let (true, Some(entry)) = (any, cursor.entry()) {
+            entry.copy_key(&mut key);
+            let Some(keyspace) = key.first_chunk().copied().map(u32::from_be_bytes) else { break };
+            keyspaces.push(keyspace);
+            any = keyspace.checked_add(1).is_some_and(|next| cursor.seek_at_or_after(&next.to_be_bytes()));
+        }
+        keyspaces
+    }
+
+    /// The greatest LSN that was applied; 0 if none was.
+    pub fn max_lsn(&self) -> u64 {
+        self.max_lsn
+    }
+
+    /// How many entries there are in all keyspaces, tombstones included.
+    pub fn entry_count(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
+    /// The memory that the memtable took when this was published, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.tree.memory_bytes()
+    }
+}
+
+impl MemtableEntries {
+    /// The LSN of the present entry; 0 if there is none.
+    pub fn lsn(&self) -> u64 {
+        self.range.entry().map_or(0, |entry| entry.lsn())
+    }
+}
+
+impl Entries for MemtableEntries {
+    fn next(&mut self) -> Result<bool> {
+        let Some(entry) = self.range.next() else { return Ok(false) };
+        entry.copy_key(&mut self.key);
+        Ok(true)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.key.get(KEYSPACE_BYTES..).unwrap_or_default()
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        self.range.entry()?.value()
+    }
+}
+
+/// Calls `with` with the key behind its keyspace's number.
+fn with_keyspace<T>(keyspace: u32, key: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
+    if key.len() > SHORT_KEY_BYTES {
+        return with(&[&keyspace.to_be_bytes(), key].concat());
+    }
+    let mut buffer = [0; KEYSPACE_BYTES + SHORT_KEY_BYTES];
+    let whole = &mut buffer[..KEYSPACE_BYTES + key.len()];
+    whole[..KEYSPACE_BYTES].copy_from_slice(&keyspace.to_be_bytes());
+    whole[KEYSPACE_BYTES..].copy_from_slice(key);
+    with(whole)
+}
+
+/// Bounds within one keyspace as bounds within the tree.
+fn bounds_in(keyspace: u32, (start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let prefix = keyspace.to_be_bytes();
+    let whole = |key: &[u8]| [&prefix, key].concat();
+    let start = match start {
+        Bound::Unbounded => Bound::Included(prefix.to_vec()),
+        start => start.map(whole),
+    };
+    let end = match end {
+        Bound::Unbounded => match keyspace.checked_add(1) {
+            Some(next) => Bound::Excluded(next.to_be_bytes().to_vec()),
+            None => Bound::Unbounded,
+        },
+        end => end.map(whole),
+    };
+    (start, end)
+}
+
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+
+    fn keys(view: &MemtableView, keyspace: u32, direction: Direction) -> Vec<Vec<u8>> {
+        let mut scan = view.scan(keyspace, ALL, direction);
+        let mut keys = Vec::new();
+        while scan.next().is_ok_and(|any| any) {
+            keys.push(scan.key().to_vec());
+        }
+        keys
+    }
+
+    #[test]
+    fn keyspaces_do_not_touch_one_another() {
+        let mut memtable = Memtable::new();
+        for keyspace in [0, 1, u32::MAX - 1, u32::MAX] {
+            for key in [&b""[..], &[0], &[0xFF; 5], &[0xFF; SHORT_KEY_BYTES], &[0xFF; SHORT_KEY_BYTES + 1]] {
+                memtable
+                    .apply(u64::from(keyspace) + 1, keyspace, key, Some(&keyspace.to_le_bytes()))
+                    .unwrap();
+            }
+        }
+        let view = memtable.freeze();
+        assert_eq!(view.keyspaces(), [0, 1, u32::MAX - 1, u32::MAX]);
+        assert_eq!(view.entry_count(), 20);
+        for keyspace in [0, 1, u32::MAX - 1, u32::MAX] {
+            let mut forward = keys(&view, keyspace, Direction::Forward);
+            assert_eq!(forward.len(), 5);
+            assert_eq!(view.newest_in(keyspace, ALL), Some(u64::from(keyspace) + 1));
+            let value = view.get(keyspace, &[0xFF; 5]).and_then(|entry| entry.value);
+            assert_eq!(value.as_deref(), Some(&keyspace.to_le_bytes()[..]));
+            forward.reverse();
+            assert_eq!(forward, keys(&view, keyspace, Direction::Backward));
+        }
+        assert_eq!((view.get(2, b""), view.newest_in(2, ALL)), (None, None));
+        assert!(keys(&view, 2, Direction::Forward).is_empty());
+    }
+
+    #[test]
+    fn a_range_knows_whether_it_was_touched_since() {
+        let mut memtable = Memtable::new();
+        for lsn in 1..=1000u64 {
+            memtable.apply(lsn, 1, &lsn.to_be_bytes(), None).unwrap();
+        }
+        memtable.apply(1001, 1, &500u64.to_be_bytes(), Some(b"x")).unwrap();
+        let view = memtable.publish();
+        let (low, middle, high) = (400u64.to_be_bytes(), 500u64.to_be_bytes(), 600u64.to_be_bytes());
+        let wide = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        assert_eq!(view.newest_in(1, wide), Some(1001));
+        assert!(view.any_newer(1, wide, 1000) && !view.any_newer(1, wide, 1001));
+        let before = (Bound::Included(&low[..]), Bound::Excluded(&middle[..]));
+        assert_eq!(view.newest_in(1, before), Some(499));
+        let after = (Bound::Excluded(&middle[..]), Bound::Unbounded);
+        assert_eq!(view.newest_in(1, after), Some(1000));
+        let inverted = (Bound::Included(&high[..]), Bound::Included(&low[..]));
+        assert!(view.newest_in(1, inverted).is_none() && !view.any_newer(1, inverted, 0));
+        assert!(!view.any_newer(1, (Bound::Excluded(&middle[..]), Bound::Excluded(&middle[..])), 0));
+    }
+
+    #[test]
+    fn views_are_shared_between_threads_and_the_writer_may_move() {
+        fn shared<T: Send + Sync + Clone + 'static>() {}
+        fn moved<T: Send + 'static>() {}
+        shared::<MemtableView>();
+        moved::<Memtable>();
+        moved::<MemtableEntries>();
+    }
+
+    #[test]
+    fn an_empty_memtable_has_views_too() {
+        let view = Memtable::new().freeze();
+        assert!(view.is_empty() && view.keyspaces().is_empty() && view.max_lsn() == 0);
+        assert!(view.get(0, b"").is_none() && keys(&view, 0, Direction::Backward).is_empty());
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading a segment: opening, and getting one key.
+
+use std::{
+    fmt,
+    ops::Bound,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+
+use super::{
+    SegmentEntries, SegmentMeta,
+    block::{self, Block, Entry},
+    filter::Filter,
+    footer::Footer,
+    format::{Place, Reason, VERSION, common_prefix},
+    hash::xxh64,
+    header::Header,
+    index::Index,
+};
+use crate::{Direction, Error};
+
+/// A segment, open for reading by any number of threads.
+///
+/// Opening checks header, footer and index; the filter and each block are checked when they are first touched.
+/// A damaged block is an error for the keys in it, and only for them. A damaged filter is passed over by gets
+/// (the blocks know better) and reported by [`verify`](Self::verify).
+pub struct Segment {
+    pub(super) bytes: Bytes,
+    label: String,
+    pub(super) footer: Footer,
+    pub(super) index: Index,
+    /// `None` inside: there is none that could be used.
+    filter: OnceLock<Option<Filter>>,
+    /// One bit for each block: its checksum was found to fit.
+    sound: Box<[AtomicU64]>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Segment")
+            .field("label", &self.label)
+            .field("footer", &self.footer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Opens the segment in `bytes`; `label` names it in errors.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if header, footer or index are not what a writer wrote, [`Error::Version`] if the file is
+    /// of a version unknown here.
+    pub fn open(bytes: Bytes, label: impl Into<String>) -> Result<Self, Error> {
+        let label = label.into();
+        let corrupt = |(offset, reason)| Error::Corrupt { file: label.clone(), offset, reason };
+        let header = Header::decode(&bytes).map_err(|reason| corrupt((0, reason)))?;
+        if header.version != VERSION {
+            return Err(Error::Version { file: label, found: header.version, supported: VERSION });
+        }
+        let footer = Footer::decode(&bytes).map_err(corrupt)?;
+        let Footer { meta, blocks, index_start, filter_start, footer_start } = &footer;
+        if meta.keyspace != header.keyspace {
+            return Err(corrupt((*footer_start, "header and footer name different keyspaces")));
+        }
+        let part = bytes.slice(*index_start as usize..*filter_start as usize);
+        let prefix_bytes = common_prefix(&meta.min_key, &meta.max_key);
+        let place = Place { keyspace: meta.keyspace, offset: *index_start };
+        let index = Index::decode(&part, place, *blocks, prefix_bytes)
+            .map_err(|reason| corrupt((*index_start, reason)))?;
+        let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { bytes, label, footer, index, filter: OnceLock::new(), sound })
+    }
+
+    /// What the segment holds.
+    pub fn meta(&self) -> &SegmentMeta {
+        &self.footer.meta
+    }
+
+    /// The entry of `key`: `None` if there is none here, `Some(None)` for a tombstone. The value is not copied; it
+    /// keeps the segment's bytes alive.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the block that would hold the key is damaged.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, Error> {
+        Ok(self.find(key)?.map(|value| value.map(|value| self.bytes.slice_ref(value))))
+    }
+
+    /// As [`get`](Self::get), lending the value: no reference is counted, which threads would contend for.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the block that would hold the key is damaged.
+    pub fn find(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+        if !self.covers(key) || !self.may_contain(key) {
+            return Ok(None);
+        }
+        self.find_in_block(key)
+    }
+
+    /// As [`find`](Self::find), without asking the filter: cheaper where most keys are found, as in the last level.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the block that would hold the key is damaged.
+    pub fn find_expected(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+        if self.covers(key) { self.find_in_block(key) } else { Ok(None) }
+    }
+
+    /// The entries within `bounds`, from one end to the other. Bounds that exclude everything, or stand the wrong way
+    /// round, give an empty scan. Nothing is read before the first step.
+    pub fn scan(
+        self: &Arc<Self>,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+    ) -> SegmentEntries {
+        SegmentEntries::new(Arc::clone(self), bounds, direction)
+    }
+
+    /// Whether `key` lies between the smallest and the largest key.
+    fn covers(&self, key: &[u8]) -> bool {
+        let SegmentMeta { entries, min_key, max_key, .. } = self.meta();
+        *entries > 0 && *min_key <= key && key <= *max_key
+    }
+
+    fn may_contain(&self, key: &[u8]) -> bool {
+        let filter = self.filter.get_or_init(|| self.read_filter().ok().flatten());
+        filter.as_ref().is_none_or(|filter| filter.may_contain(xxh64(key)))
+    }
+
+    fn find_in_block(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+        let number = self.index.locate(key);
+        let bytes = self.block_bytes(number)?;
+        let entry = Block::decode(bytes).and_then(|block| block.find(key));
+        let entry = entry.map_err(|reason| self.corrupt_block(number, reason))?;
+        Ok(entry.map(|Entry { tombstone, value, .. }| (!tombstone).then(|| &bytes[value])))
+    }
+
+    /// The bytes of a block, whose checksum fits.
+    pub(super) fn block_bytes(&self, number: usize) -> Result<&[u8], Error> {
+        let bytes = &self.bytes[self.index.range(number)];
+        // Relaxed is enough: the bit says only that these bytes, which never change, were seen to be sound.
+        let (word, bit) = (&self.sound[number / 64], 1 << (number % 64));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            if !self.is_sound(number) {
+                return Err(self.corrupt_block(number, "the block's checksum does not fit"));
+            }
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the checksum of a block fits: these bytes were written, and to this place.
+    pub(super) fn is_sound(&self, number: usize) -> bool {
+        let range = self.index.range(number);
+        let place = self.place(range.start as u64);
+        block::is_sound(&self.bytes[range], place)
+    }
+
+    fn place(&self, offset: u64) -> Place {
+        Place { keyspace: self.meta().keyspace, offset }
+    }
+
+    /// The filter as the file has it; `None` if the segment was written without one.
+    pub(super) fn read_filter(&self) -> Result<Option<Filter>, Error> {
+        let Footer { filter_start, footer_start, .. } = self.footer;
+        if filter_start == footer_start {
+            return Ok(None);
+        }
+        let part = self.bytes.slice(filter_start as usize..footer_start as usize);
+        Filter::decode(&part, self.place(filter_start))
+            .map(Some)
+            .map_err(|reason| self.corrupt(filter_start, reason))
+    }
+
+    pub(super) fn corrupt_block(&self, number: usize, reason: Reason) -> Error {
+        self.corrupt(self.index.range(number).start as u64, reason)
+    }
+
+    pub(super) fn corrupt(&self, offset: u64, reason: Reason) -> Error {
+        Error::Corrupt { file: self.label.clone(), offset, reason }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}

@@ -1,0 +1,171 @@
+//! A scan of one segment, in either direction.
+
+use std::{
+    ops::{Bound, Range},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{
+    block::{Block, Entry},
+    format::Reason,
+    reader::Segment,
+};
+use crate::{Direction, Entries, Error};
+
+/// The entries of a segment within bounds; see [`Segment::scan`].
+///
+/// The bounds are looked up once in the index and once in the blocks at both ends; between them no key is compared.
+/// An error repeats at every further step: a scan never passes over a damaged block.
+#[derive(Debug)]
+pub struct SegmentEntries {
+    segment: Arc<Segment>,
+    direction: Direction,
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+    /// The blocks at both ends of the bounds.
+    first_block: usize,
+    last_block: usize,
+    /// Blocks not entered yet.
+    blocks: Range<usize>,
+    /// The block entered, and its places not visited yet.
+    block: usize,
+    places: Range<usize>,
+    prefix_bytes: usize,
+    key: Vec<u8>,
+    /// Where in the file the value lies; `None` for a tombstone.
+    value: Option<Range<usize>>,
+}
+
+impl SegmentEntries {
+    pub(super) fn new(
+        segment: Arc<Segment>,
+        (start, end): (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+    ) -> Self {
+        let blocks = blocks_within(&segment, start, end);
+        Self {
+            direction,
+            start: start.map(<[u8]>::to_vec),
+            end: end.map(<[u8]>::to_vec),
+            first_block: blocks.start,
+            last_block: blocks.end.saturating_sub(1),
+            blocks,
+            block: 0,
+            places: 0..0,
+            prefix_bytes: 0,
+            key: Vec::new(),
+            value: None,
+            segment,
+        }
+    }
+
+    /// The value of the entry that the scan stands on, lent; `None` for a tombstone.
+    pub fn value_ref(&self) -> Option<&[u8]> {
+        self.value.clone().map(|value| &self.segment.bytes[value])
+    }
+
+    /// Enters the next block; `false` behind the last one.
+    fn enter(&mut self) -> Result<bool, Error> {
+        let block = match self.direction {
+            Direction::Forward => self.blocks.start,
+            Direction::Backward => self.blocks.end.wrapping_sub(1),
+        };
+        if self.blocks.is_empty() {
+            return Ok(false);
+        }
+        let bytes = self.segment.block_bytes(block)?;
+        let decoded =
+            Block::decode(bytes).and_then(|found| Ok((found.prefix, self.places_within(block, &found)?)));
+        let (prefix, places) = decoded.map_err(|reason| self.segment.corrupt_block(block, reason))?;
+        self.key.clear();
+        self.key.extend_from_slice(prefix);
+        self.prefix_bytes = prefix.len();
+        (self.block, self.places) = (block, places);
+        // IMPORTANT: only now, so that a damaged block is met again by the next step.
+        match self.direction {
+            Direction::Forward => self.blocks.start += 1,
+            Direction::Backward => self.blocks.end -= 1,
+        }
+        Ok(true)
+    }
+
+    /// The places of the entries within the bounds.
+    fn places_within(&self, number: usize, block: &Block<'_>) -> Result<Range<usize>, Reason> {
+        let start = match &self.start {
+            Bound::Included(key) if number == self.first_block => block.count_below(key)?,
+            Bound::Excluded(key) if number == self.first_block => block.count_up_to(key)?,
+            _ => 0,
+        };
+        let end = match &self.end {
+            Bound::Included(key) if number == self.last_block => block.count_up_to(key)?,
+            Bound::Excluded(key) if number == self.last_block => block.count_below(key)?,
+            _ => block.count(),
+        };
+        Ok(start..end)
+    }
+
+    /// Stands on the entry at `place` of the block entered.
+    fn visit(&mut self, place: usize) -> Result<(), Error> {
+        let range = self.segment.index.range(self.block);
+        let entry = Block::decode(&self.segment.bytes[range.clone()]).and_then(|block| block.entry(place));
+        let entry = entry.map_err(|reason| self.segment.corrupt_block(self.block, reason))?;
+        self.key.truncate(self.prefix_bytes);
+        entry.push_suffix(&mut self.key);
+        let Entry { tombstone, value, .. } = entry;
+        self.value = (!tombstone).then(|| range.start + value.start..range.start + value.end);
+        Ok(())
+    }
+}
+
+/// The blocks that may hold keys within the bounds.
+fn blocks_within(segment: &Segment, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Range<usize> {
+    let meta = segment.meta();
+    let (first, last) = match (start, end) {
+        (Bound::Included(start) | Bound::Excluded(start), _) if start > meta.max_key => return 0..0,
+        (_, Bound::Included(end) | Bound::Excluded(end)) if end < meta.min_key => return 0..0,
+        _ => {
+            let place = |key: &[u8]| segment.index.locate(key.clamp(&meta.min_key, &meta.max_key));
+            let first = bound_key(start).map_or(0, place);
+            (first, bound_key(end).map_or(segment.index.blocks().saturating_sub(1), place))
+        }
+    };
+    first..(last + 1).min(segment.index.blocks())
+}
+
+fn bound_key(bound: Bound<&[u8]>) -> Option<&[u8]> {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+impl Entries for SegmentEntries {
+    fn next(&mut self) -> Result<bool, Error> {
+        while self.places.is_empty() {
+            if !self.enter()? {
+                return Ok(false);
+            }
+        }
+        match self.direction {
+            Direction::Forward => {
+                self.visit(self.places.start)?;
+                self.places.start += 1;
+            }
+            Direction::Backward => {
+                self.visit(self.places.end - 1)?;
+                self.places.end -= 1;
+            }
+        }
+        Ok(true)
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        self.value.clone().map(|value| self.segment.bytes.slice(value))
+    }
+}

@@ -1,0 +1,195 @@
+//! Whatever happens to the bytes of a segment, somebody is told, and nobody is told anything wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use bytes::Bytes;
+use logwood_index::{Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
+use proptest::{collection, prelude::*};
+
+type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+fn sample(entries: u32) -> Map {
+    let key = |n: u32| format!("package/{:04}", n * 7 % entries).into_bytes();
+    (0..entries).map(|n| (key(n), (n % 5 != 0).then(|| vec![n as u8; (n % 30) as usize]))).collect()
+}
+
+fn written(map: &Map) -> Vec<u8> {
+    let mut writer = SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 9, block_bytes: 256 });
+    for (key, value) in map {
+        writer.add(key, value.as_deref()).unwrap();
+    }
+    writer.finish(1000).unwrap().0
+}
+
+/// Where the damage was found; panics on any other error.
+fn offset(error: &Error) -> u64 {
+    match error {
+        Error::Corrupt { file, offset, .. } if file == "small.seg" => *offset,
+        other => panic!("not a report of damage: {other}"),
+    }
+}
+
+/// All that can be read without error must be what was written.
+fn reads_are_right_or_refused(segment: &Arc<Segment>, map: &Map) -> usize {
+    let mut refused = 0;
+    for (key, value) in map {
+        match segment.get(key) {
+            Ok(found) => assert_eq!(found.map(|value| value.map(Vec::from)).as_ref(), Some(value)),
+            Err(error) => refused += usize::from(offset(&error) > 0),
+        }
+    }
+    refused
+}
+
+fn open(file: Vec<u8>) -> Result<Arc<Segment>, Error> {
+    Segment::open(Bytes::from(file), "small.seg").map(Arc::new)
+}
+
+#[test]
+fn every_flipped_byte_is_reported_where_it_lies() {
+    let map = sample(120);
+    let file = written(&map);
+    for at in 0..file.len() {
+        let mut bad = file.clone();
+        bad[at] ^= 1 << (at % 8);
+        let reported = match open(bad) {
+            Err(error) => offset(&error),
+            Ok(segment) => {
+                let refused = reads_are_right_or_refused(&segment, &map);
+                assert!(refused < 15, "byte {at}: {refused} keys lost to one block");
+                offset(&segment.verify().unwrap_err())
+            }
+        };
+        assert!(reported <= at as u64, "byte {at} was reported at {reported}");
+        // Every part of this file is smaller than that.
+        assert!(reported + 2000 > at as u64, "byte {at} was reported at {reported}");
+    }
+}
+
+#[test]
+fn every_cut_and_every_addition_is_reported() {
+    let file = written(&sample(60));
+    for cut in 0..file.len() {
+        offset(&open(file[..cut].to_vec()).unwrap_err());
+    }
+    for extra in [1, 16, 4096] {
+        offset(&open([&file[..], &vec![0; extra]].concat()).unwrap_err());
+    }
+    offset(&open([&file[..], &file[..]].concat()).unwrap_err());
+}
+
+#[test]
+fn an_unknown_version_is_named() {
+    let mut file = written(&sample(3));
+    file[8] = 2;
+    let crc = crc32fast::hash(&file[..16]);
+    file[16..20].copy_from_slice(&crc.to_le_bytes());
+    let error = open(file).unwrap_err();
+    assert!(matches!(error, Error::Version { found: 2, supported: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_block_costs_its_own_keys_only_and_stops_a_scan() {
+    let map = sample(120);
+    let mut file = written(&map);
+    let middle = file.len() / 2 - 500;
+    file[middle] ^= 0x40;
+    let segment = open(file).unwrap();
+    let refused = reads_are_right_or_refused(&segment, &map);
+    assert!((1..15).contains(&refused), "{refused}");
+    let mut scan = segment.scan((Bound::Unbounded, Bound::Unbounded), Direction::Forward);
+    let mut before = 0;
+    let error = loop {
+        match scan.next() {
+            Ok(more) => assert!(more, "the scan passed over the damage"),
+            Err(error) => break error,
+        }
+        before += 1;
+    };
+    assert!(before > 10 && before < map.len() - refused);
+    assert_eq!(offset(&scan.next().unwrap_err()), offset(&error), "and it stays where it is");
+}
+
+#[test]
+fn without_its_filter_a_segment_still_answers() {
+    let map = sample(120);
+    let mut file = written(&map);
+    // The filter lies directly before the footer, whose length stands in the tail.
+    let tail = file.len() - 16;
+    let footer = u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
+    file[tail - footer - 1] ^= 1;
+    let segment = open(file).unwrap();
+    assert_eq!(reads_are_right_or_refused(&segment, &map), 0);
+    assert!(segment.verify().unwrap_err().to_string().contains("filter"));
+}
+
+/// Reads everything; only panics and endless loops can fail here.
+fn exercise(bytes: Vec<u8>) {
+    let Ok(segment) = open(bytes) else { return };
+    drop((segment.verify(), segment.get(b"package/0010"), segment.get(b"")));
+    for direction in [Direction::Forward, Direction::Backward] {
+        for start in [Bound::Unbounded, Bound::Excluded(&b"package/0050"[..])] {
+            let mut scan = segment.scan((start, Bound::Unbounded), direction);
+            let mut steps = 0;
+            while scan.next().unwrap_or(false) {
+                steps += scan.value().map_or(1, |value| value.len().min(1) + 1);
+                assert!(steps < 1_000_000);
+            }
+        }
+    }
+}
+
+/// Flips bytes and makes every checksum fit again, as a forger would. The keyspace under the checksums is the one that
+/// the footer names behind the flips, as the reader takes it.
+fn forge(mut file: Vec<u8>, flips: &[(usize, u8)]) -> Vec<u8> {
+    let parts = parts(&file);
+    let footer_start = parts.last().unwrap().1;
+    for (at, to) in flips {
+        let at = at % file.len();
+        file[at] = *to;
+    }
+    for (start, end) in parts {
+        let keyspace = &file[footer_start + 4..footer_start + 8];
+        let covered = [&(start as u64).to_le_bytes(), keyspace, &file[start + 4..end]].concat();
+        let crc = crc32fast::hash(&covered);
+        file[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+    let crc = crc32fast::hash(&file[..16]);
+    file[16..20].copy_from_slice(&crc.to_le_bytes());
+    let tail = file.len() - 16;
+    let footer = u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
+    if let Some(start) = tail.checked_sub(footer) {
+        let crc = crc32fast::hash(&file[start..tail + 4]);
+        file[tail + 4..tail + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+    file
+}
+
+/// Index, filter and blocks of a sound file: each begins with its checksum.
+fn parts(file: &[u8]) -> Vec<(usize, usize)> {
+    let tail = file.len() - 16;
+    let number = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize;
+    let footer = tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
+    let (blocks, index, filter) = (number(footer + 32), number(footer + 40), number(footer + 48));
+    let mut starts: Vec<usize> = (0..blocks).map(|block| number(index + 4 + 8 * block)).collect();
+    starts.extend([index, filter, footer]);
+    starts.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn arbitrary_bytes_are_read_or_refused(bytes in collection::vec(any::<u8>(), 0..300)) {
+        exercise(bytes);
+    }
+
+    #[test]
+    fn forged_files_are_read_or_refused(flips in collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
+        let file = written(&sample(40));
+        assert_eq!(forge(file.clone(), &[]), file);
+        exercise(forge(file, &flips));
+    }
+}
