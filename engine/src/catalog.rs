@@ -12,7 +12,7 @@ use crate::transaction::Transaction;
 use crate::view::View;
 
 /// Longest name, in bytes.
-pub const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 fn row_key(kind: &str, name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(kind.len() + 1 + name.len());

@@ -10,7 +10,7 @@ use crate::transaction::Transaction;
 use crate::view::View;
 
 /// Longest key of a document, entity or object, in bytes.
-pub const KEY_BYTES_MAX: usize = 1024;
+pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
 /// The id of `key`, if it was ever given one.
 pub(crate) fn id(view: &(impl View + ?Sized), key: &str) -> Result<Option<u32>> {
@@ -49,6 +49,33 @@ pub(crate) fn intern(tx: &mut Transaction, key: &str) -> Result<u32> {
     Ok(id)
 }
 
+/// Checks that keys and ids lead to one another.
+///
+/// # Errors
+/// [`Error::Row`] naming a row that leads nowhere, or elsewhere; those of reading.
+pub(crate) fn verify(view: &(impl View + ?Sized)) -> Result<()> {
+    let malformed = |keyspace: Keyspace, key: &[u8], reason| {
+        Err(Error::Row { keyspace: keyspace.0, key: key.escape_ascii().to_string(), reason })
+    };
+    let mut ids = 0_u64;
+    for row in view.prefix(Keyspace::IDS, &[])? {
+        let (name, id) = row?;
+        let number: Option<[u8; 4]> = id[..].try_into().ok();
+        let Some(number) = number.map(u32::from_le_bytes) else {
+            return malformed(Keyspace::IDS, &name, "not a 4-byte id");
+        };
+        if view.get(Keyspace::KEYS, &number.to_be_bytes())?.as_ref() != Some(&name) {
+            return malformed(Keyspace::IDS, &name, "the id is not that of this key");
+        }
+        ids += 1;
+    }
+    let keys = view.prefix(Keyspace::KEYS, &[])?.map(|row| row.map(|_| 1)).sum::<Result<u64>>()?;
+    if keys != ids {
+        return malformed(Keyspace::KEYS, &[], "there are ids of no key");
+    }
+    Ok(())
+}
+
 fn check_key(key: &str) -> Result<()> {
     let reason = if key.is_empty() {
         "it is empty"
@@ -58,4 +85,33 @@ fn check_key(key: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::Name { kind: "key", name: key.chars().take(64).collect(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Database, Options};
+
+    #[test]
+    fn every_row_that_is_missing_changed_or_too_much_is_found() {
+        let db = Database::open("memory://", Options::new().background(false)).unwrap();
+        db.transact(|tx| ["a", "b"].into_iter().try_for_each(|key| intern(tx, key).map(drop))).unwrap();
+        verify(&db.snapshot()).unwrap();
+        let found = |keyspace, key: &[u8], row: Option<&[u8]>| {
+            let mut tx = db.begin();
+            match row {
+                Some(row) => tx.put(keyspace, key, row).unwrap(),
+                None => tx.delete(keyspace, key).unwrap(),
+            }
+            let verified = verify(&tx);
+            assert!(matches!(verified, Err(Error::Row { .. })), "{keyspace:?} {key:?}: {verified:?}");
+        };
+        found(Keyspace::IDS, b"a", None);
+        found(Keyspace::IDS, b"a", Some(&2_u32.to_le_bytes()));
+        found(Keyspace::IDS, b"a", Some(b"?"));
+        found(Keyspace::IDS, b"c", Some(&1_u32.to_le_bytes()));
+        found(Keyspace::KEYS, &1_u32.to_be_bytes(), None);
+        found(Keyspace::KEYS, &1_u32.to_be_bytes(), Some(b"b"));
+        found(Keyspace::KEYS, &9_u32.to_be_bytes(), Some(b"c"));
+    }
 }

@@ -63,6 +63,9 @@ pub enum Error {
     /// The database was opened read-only.
     #[error("the database is open read-only; open it for writing to change it")]
     ReadOnly,
+    /// The database was closed.
+    #[error("the database is closed; open it again")]
+    Closed,
     /// An option has a value outside its range.
     #[error("option {option}: {reason}")]
     Option {
@@ -124,6 +127,14 @@ pub enum Error {
         /// What: a collection, a document, …
         kind: &'static str,
         /// Its name or id.
+        name: String,
+    },
+    /// A thing cannot be dropped because something is in it.
+    #[error("{kind} {name:?} is not empty; empty it first, or drop it with its contents")]
+    NotEmpty {
+        /// What: a bucket, …
+        kind: &'static str,
+        /// Its name.
         name: String,
     },
     /// A thing exists with another declaration than the one asked for.
@@ -216,8 +227,10 @@ pub enum VectorFault {
         /// Index of the first such component.
         component: usize,
     },
-    /// Its norm is zero (or not finite), so it has no direction: the cosine metric cannot place it.
+    /// Its norm is zero, so it has no direction: the cosine metric cannot place it.
     ZeroNorm,
+    /// Its norm is over 2⁶²: distances to it would leave the range of `f32`.
+    TooLong,
 }
 
 impl fmt::Display for VectorFault {
@@ -228,6 +241,9 @@ impl fmt::Display for VectorFault {
             }
             Self::NotFinite { component } => write!(f, "component {component} is not a finite number"),
             Self::ZeroNorm => f.write_str("the vector's norm is zero; cosine needs a direction"),
+            Self::TooLong => {
+                f.write_str("the vector's norm is over 4.6e18, distances would overflow; scale it")
+            }
         }
     }
 }

@@ -1,83 +1,192 @@
-//! scaffold
-#![allow(missing_docs)]
-use crate::database::{Rows, Shared};
-use crate::error::{Error, Result};
-use crate::keyspace::Keyspace;
-use crate::view::{Bounds, Range, View, sealed::Sealed};
-use bytes::Bytes;
-use std::collections::BTreeMap;
+//! A transaction: a snapshot to read from, and a set of writes that commit together or not at all.
+
+use std::any::Any;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use logwood_wal::Durability;
+use parking_lot::Mutex;
+
+use crate::counter;
+use crate::error::Result;
+use crate::keyspace::Keyspace;
+use crate::read_set::ReadSet;
+use crate::scan::Scan;
+use crate::shared::Shared;
+use crate::snapshot::Snapshot;
+use crate::view::sealed::Sealed;
+use crate::view::{Bounds, Range, Row, View};
+use crate::write_set::WriteSet;
+
+/// Reads at one moment, writes that become visible and durable together, or not at all.
+///
+/// A transaction sees its own writes. It is optimistic: it takes no locks, and [`Transaction::commit`]
+/// fails with [`Error::Conflict`](crate::Error::Conflict) when something it read was changed since it
+/// began. [`Database::transact`](crate::Database::transact) runs it again then. A transaction that is
+/// dropped is rolled back.
 pub struct Transaction {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) rows: Arc<Rows>,
-    pub(crate) lsn: u64,
-    pub(crate) writes: BTreeMap<(u32, Bytes), Option<Bytes>>,
-    pub(crate) deltas: BTreeMap<(u32, Bytes), i64>,
+    snapshot: Snapshot,
+    writes: WriteSet,
+    reads: Mutex<ReadSet>,
+    durability: Durability,
+    /// Ids given out to this transaction, to be given back unless it commits.
+    ids: Vec<u32>,
+    /// Kept until the commit is visible, or the transaction is over without one.
+    held: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Transaction {
-    /// Sets `key` to `value`.
+    pub(crate) fn new(snapshot: Snapshot, durability: Durability) -> Self {
+        Self {
+            snapshot,
+            writes: WriteSet::default(),
+            reads: Mutex::default(),
+            durability,
+            ids: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Sets the value at `key`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a key, value or batch over its limit.
     pub fn put(&mut self, keyspace: Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
-        self.writes.insert((keyspace.0, Bytes::copy_from_slice(key)), Some(Bytes::copy_from_slice(value)));
-        Ok(())
+        self.writes.put(keyspace, key, value)
     }
-    /// Removes `key`; nothing happens if it is not there.
+
+    /// Removes `key`. It need not be there.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
     pub fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
-        self.writes.insert((keyspace.0, Bytes::copy_from_slice(key)), None);
-        Ok(())
+        self.writes.delete(keyspace, key)
     }
-    /// Adds `delta` to the counter row at `key` (an 8-byte little-endian i64; absent is 0). Additions of concurrent
-    /// transactions do not conflict; a `get` of the row in this transaction includes its own additions.
+
+    /// Adds `delta` to the counter at `key`: a row of 8 bytes, a little-endian i64, absent for zero.
+    ///
+    /// Additions of concurrent transactions do not conflict. A `get` of the row in this transaction
+    /// includes its own additions, a `range` does not.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`]; an overflow, or a row that is no counter, is found at the latest by
+    /// the commit.
     pub fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
-        *self.deltas.entry((keyspace.0, Bytes::copy_from_slice(key))).or_default() += delta;
-        Ok(())
+        self.writes.add(keyspace, key, delta)
     }
+
+    /// Chooses the durability of this transaction's commit.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
+    /// Makes the writes visible, and durable as chosen, and returns the commit's number. Without writes
+    /// there is nothing to do, and the number is that of the snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](crate::Error::Conflict) when something read was changed since; every other
+    /// error of [`Database::write`](crate::Database::write). After an error nothing of the transaction is
+    /// visible; only when the log failed while writing may it be there after the next opening, as a whole.
+    pub fn commit(mut self) -> Result<u64> {
+        if self.writes.is_empty() {
+            return Ok(self.snapshot.version.lsn);
+        }
+        let reads = std::mem::take(&mut *self.reads.lock());
+        let reads = if reads.is_empty() { None } else { Some((reads, self.snapshot.version.clone())) };
+        let lsn = self.snapshot.shared.commit(std::mem::take(&mut self.writes), reads, self.durability)?;
+        self.ids.clear();
+        Ok(lsn)
+    }
+
+    /// Keeps `guard` until the commit is visible to every later snapshot, or has failed, or the
+    /// transaction is dropped; not a moment less.
+    pub(crate) fn hold(&mut self, guard: Arc<dyn Any + Send + Sync>) {
+        self.held.push(guard);
+    }
+
+    /// A dense id that no key has had before.
     pub(crate) fn allocate_id(&mut self) -> Result<u32> {
-        Ok(self.shared.next_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-    }
-    /// Makes the writes visible and durable together, or fails and leaves nothing.
-    pub fn commit(self) -> Result<u64> {
-        self.shared.clone().commit(self)
+        let id = self.snapshot.shared.ids.lock().take()?;
+        self.ids.push(id);
+        Ok(id)
     }
 }
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.ids.is_empty() {
+            self.snapshot.shared.ids.lock().give_back(&self.ids);
+        }
+    }
+}
+
 impl Sealed for Transaction {
     fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.snapshot.shared
+    }
+    fn validates_reads(&self) -> bool {
+        true
     }
 }
+
 impl View for Transaction {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        let k = (keyspace.0, Bytes::copy_from_slice(key));
-        let base = match self.writes.get(&k) {
-            Some(w) => w.clone(),
-            None => self.rows.get(&k).cloned(),
-        };
-        match self.deltas.get(&k) {
-            None => Ok(base),
-            Some(d) => Ok(Some(Bytes::copy_from_slice(&(counter(base.as_deref())? + d).to_le_bytes()))),
-        }
-    }
-    fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>> {
-        let mut all: BTreeMap<Bytes, Bytes> =
-            crate::database::slice(&self.rows, keyspace, bounds).into_iter().collect();
-        for ((ks, k), v) in &self.writes {
-            if *ks == keyspace.0 && std::ops::RangeBounds::<[u8]>::contains(&bounds, &k[..]) {
-                match v {
-                    Some(v) => all.insert(k.clone(), v.clone()),
-                    None => all.remove(k),
-                };
+        let row = match self.writes.get(keyspace, key) {
+            Some(own) => own.clone(),
+            None => {
+                self.reads.lock().key(keyspace, key);
+                self.snapshot.version.get(keyspace, key)?
             }
-        }
-        Ok(Range { rows: Box::new(all.into_iter().map(Ok)) })
+        };
+        let Some(delta) = self.writes.addition(keyspace, key) else { return Ok(row) };
+        let before = counter::decode(keyspace.0, key, row.as_deref())?;
+        let after = before.checked_add(delta).ok_or_else(|| counter::overflow(keyspace.0, key))?;
+        Ok(Some(Bytes::copy_from_slice(&after.to_le_bytes())))
     }
+
+    fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>> {
+        let scan = Scan::new(self.snapshot.version.clone(), Some(&self.writes), keyspace, bounds);
+        Ok(Range::new(Tracked { scan, keyspace, reads: &self.reads }))
+    }
+
     fn lsn(&self) -> u64 {
-        self.lsn
+        self.snapshot.version.lsn
     }
 }
-pub(crate) fn counter(row: Option<&[u8]>) -> Result<i64> {
-    match row {
-        None => Ok(0),
-        Some(b) => Ok(i64::from_le_bytes(b.try_into().map_err(|_| Error::Abort("counter".into()))?)),
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("lsn", &self.lsn()).finish_non_exhaustive()
+    }
+}
+
+/// A range of a transaction: when it is dropped, what it saw counts as read.
+struct Tracked<'a> {
+    scan: Scan<'a>,
+    keyspace: Keyspace,
+    reads: &'a Mutex<ReadSet>,
+}
+
+impl Iterator for Tracked<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.scan.next()
+    }
+}
+
+impl DoubleEndedIterator for Tracked<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.scan.next_back()
+    }
+}
+
+impl Drop for Tracked<'_> {
+    fn drop(&mut self) {
+        let (front, back) = self.scan.seen();
+        let mut reads = self.reads.lock();
+        for bounds in [front, back].into_iter().flatten() {
+            reads.range(self.keyspace, bounds);
+        }
     }
 }

@@ -36,7 +36,7 @@ pub trait View: sealed::Sealed {
     /// # Errors
     /// As [`View::range`].
     fn prefix(&self, keyspace: Keyspace, prefix: &[u8]) -> Result<Range<'_>> {
-        let end = logwood_index_prefix_end(prefix);
+        let end = logwood_index::key::prefix_end(prefix);
         let upper = match &end {
             Some(end) => Bound::Excluded(end.as_slice()),
             None => Bound::Unbounded,
@@ -45,17 +45,15 @@ pub trait View: sealed::Sealed {
     }
 }
 
-/// The least byte string greater than all that begin with `prefix`; `None` if there is none.
-fn logwood_index_prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
-    let keep = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut end = prefix[..=keep].to_vec();
-    end[keep] += 1;
-    Some(end)
-}
-
 /// Rows in key order; an iterator that can be read from both ends.
 pub struct Range<'a> {
-    pub(crate) rows: Box<dyn DoubleEndedIterator<Item = Result<Row>> + Send + 'a>,
+    rows: Box<dyn DoubleEndedIterator<Item = Result<Row>> + Send + 'a>,
+}
+
+impl<'a> Range<'a> {
+    pub(crate) fn new(rows: impl DoubleEndedIterator<Item = Result<Row>> + Send + 'a) -> Self {
+        Self { rows: Box::new(rows) }
+    }
 }
 
 impl Iterator for Range<'_> {
@@ -78,6 +76,13 @@ pub(crate) mod sealed {
     /// What every view can reach inside the engine.
     pub trait Sealed {
         #[doc(hidden)]
-        fn shared(&self) -> &Arc<crate::database::Shared>;
+        fn shared(&self) -> &Arc<crate::shared::Shared>;
+
+        /// Whether what is read here is checked for conflicts at commit, so that every answer must
+        /// follow from reads made through the view.
+        #[doc(hidden)]
+        fn validates_reads(&self) -> bool {
+            false
+        }
     }
 }

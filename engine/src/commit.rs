@@ -1,0 +1,211 @@
+//! The commit pipeline's inner part: what the leader of a commit group does, in commit order.
+//!
+//! A request passes `admit` (validation, counters), is written to the log with its group, and becomes
+//! visible in `publish`. Nothing of a request is in the memtable before it is in the log, so a group that
+//! cannot be written leaves nothing behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use logwood_index::Memtable;
+use logwood_wal::{Kind, Lsn, OpsBuffer, Sequencer};
+use parking_lot::Mutex;
+
+use crate::counter;
+use crate::error::{Error, Result};
+use crate::keyspace::Keyspace;
+use crate::published::Published;
+use crate::read_set::ReadSet;
+use crate::version::Version;
+use crate::write_set::{RowKey, WriteSet};
+
+/// A commit on its way.
+pub(crate) struct Request {
+    writes: Arc<WriteSet>,
+    /// What was read, and in which version.
+    reads: Option<(ReadSet, Arc<Version>)>,
+    /// The rows of `writes`, encoded by the committing thread.
+    ops: OpsBuffer,
+    /// The counters' new values: known only once the request's place in the order is.
+    counters: Vec<(RowKey, i64)>,
+    counter_ops: OpsBuffer,
+}
+
+impl Request {
+    pub(crate) fn new(writes: WriteSet, reads: Option<(ReadSet, Arc<Version>)>) -> Result<Self> {
+        let ops = writes.encode()?;
+        Ok(Self { writes: Arc::new(writes), reads, ops, counters: Vec::new(), counter_ops: OpsBuffer::new() })
+    }
+}
+
+/// The leader's state. The log's group hands it to one leader at a time.
+pub(crate) struct Committer {
+    published: Arc<Published>,
+    memtable: Memtable,
+    memtable_bytes_max: usize,
+    /// Writes of the requests admitted to the present group, in order: not in any version yet.
+    admitted: Vec<Arc<WriteSet>>,
+    /// Counters as the present group leaves them.
+    group_counters: HashMap<RowKey, i64>,
+    /// Why the last step of background work failed, for the next commit to report.
+    background_error: Arc<Mutex<Option<Error>>>,
+    /// Why a commit that is in the log could not be put into the memtable. Nothing is committed after it:
+    /// readers would see a hole.
+    broken: Option<Error>,
+    /// Called when a memtable was frozen.
+    on_frozen: Box<dyn Fn() + Send>,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        published: Arc<Published>,
+        memtable: Memtable,
+        memtable_bytes_max: usize,
+        background_error: Arc<Mutex<Option<Error>>>,
+        on_frozen: Box<dyn Fn() + Send>,
+    ) -> Self {
+        Self {
+            published,
+            memtable,
+            memtable_bytes_max,
+            admitted: Vec::new(),
+            group_counters: HashMap::new(),
+            background_error,
+            broken: None,
+            on_frozen,
+        }
+    }
+
+    fn validate(&self, request: &Request, now: &Arc<Version>) -> Result<()> {
+        let Some((reads, then)) = &request.reads else { return Ok(()) };
+        let holds =
+            self.admitted.iter().all(|writes| reads.untouched_by(writes)) && reads.holds(then, now)?;
+        if holds { Ok(()) } else { Err(Error::Conflict) }
+    }
+
+    fn counter_now(&self, row: &RowKey, now: &Version) -> Result<i64> {
+        if let Some(value) = self.group_counters.get(row) {
+            return Ok(*value);
+        }
+        let keyspace = Keyspace(row.0);
+        for writes in self.admitted.iter().rev() {
+            if let Some(written) = writes.get(keyspace, &row.1) {
+                return counter::decode(row.0, &row.1, written.as_deref());
+            }
+        }
+        counter::decode(row.0, &row.1, now.get(keyspace, &row.1)?.as_deref())
+    }
+
+    /// Turns the request's additions into rows.
+    fn settle_counters(&self, request: &mut Request, now: &Version) -> Result<()> {
+        request.counters.clear();
+        request.counter_ops.clear();
+        for (row, delta) in request.writes.additions() {
+            let before = match request.writes.get(Keyspace(row.0), &row.1) {
+                Some(own) => counter::decode(row.0, &row.1, own.as_deref())?,
+                None => self.counter_now(row, now)?,
+            };
+            let after = before.checked_add(delta).ok_or_else(|| counter::overflow(row.0, &row.1))?;
+            request.counter_ops.push(row.0, Kind::Put, &row.1, &after.to_le_bytes())?;
+            request.counters.push((row.clone(), after));
+        }
+        Ok(())
+    }
+
+    /// Cannot fail: a memtable takes 32 GiB, the options and the limit of a batch keep it far below.
+    fn apply(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
+        let watched = self.published.is_watched();
+        for (row, value) in request.writes.rows() {
+            let value = value.map(|value| &value[..]);
+            self.memtable.apply(lsn, row.0, &row.1, value)?;
+            if watched {
+                self.published.tell(lsn, row, value);
+            }
+        }
+        for (row, value) in &request.counters {
+            self.memtable.apply(lsn, row.0, &row.1, Some(&value.to_le_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was applied visible. Freezes the memtable when it is full.
+    fn show(&mut self, lsn: Lsn) {
+        let view = self.memtable.publish();
+        let full = self.memtable.memory_bytes() >= self.memtable_bytes_max;
+        if full {
+            self.freeze_as(lsn, view);
+            return;
+        }
+        self.published.change(|version| Version { lsn, active: view, ..version.clone() });
+    }
+
+    fn freeze_as(&mut self, lsn: Lsn, view: logwood_index::MemtableView) {
+        self.memtable = Memtable::new();
+        let active = self.memtable.publish();
+        self.published.change(|version| {
+            let frozen = std::iter::once(view).chain(version.frozen.iter().cloned()).collect();
+            Version { lsn, active, frozen, ..version.clone() }
+        });
+        (self.on_frozen)();
+    }
+
+    /// Freezes the memtable, unless it is empty, so that everything committed can be flushed.
+    pub(crate) fn freeze(&mut self) {
+        let view = self.memtable.publish();
+        if view.entry_count() > 0 {
+            self.freeze_as(self.published.current().lsn, view);
+        }
+    }
+
+    fn end_group(&mut self) {
+        self.admitted.clear();
+        self.group_counters.clear();
+    }
+}
+
+impl Sequencer for Committer {
+    type Request = Request;
+    type Error = Error;
+
+    fn admit(&mut self, _lsn: Lsn, request: &mut Request) -> Result<()> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        if let Some(error) = self.background_error.lock().take() {
+            return Err(error);
+        }
+        let now = self.published.current();
+        self.validate(request, &now)?;
+        self.settle_counters(request, &now)?;
+        if !self.group_counters.is_empty() {
+            for (row, _) in request.writes.rows() {
+                self.group_counters.remove(row);
+            }
+        }
+        self.group_counters.extend(request.counters.iter().cloned());
+        self.admitted.push(request.writes.clone());
+        Ok(())
+    }
+
+    fn ops<'a>(&'a self, request: &'a Request) -> Vec<&'a OpsBuffer> {
+        vec![&request.ops, &request.counter_ops]
+    }
+
+    fn publish(&mut self, group: &mut [(Lsn, Request)], durable: Lsn) {
+        self.end_group();
+        self.published.set_durable(durable);
+        for (lsn, request) in group.iter() {
+            if let Err(error) = self.apply(*lsn, request) {
+                self.broken = Some(error);
+                return;
+            }
+        }
+        if let Some((lsn, _)) = group.last() {
+            self.show(*lsn);
+        }
+    }
+
+    fn abandon(&mut self, _group: &mut [(Lsn, Request)]) {
+        self.end_group();
+    }
+}

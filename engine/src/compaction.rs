@@ -1,0 +1,108 @@
+//! Compaction: segments are merged into the next level, so that a get asks few of them and space comes back.
+//!
+//! What to merge is a pure choice ([`logwood_index::compact`]); this is the doing. The order is the flush's:
+//! files, directory, manifest edit, version; and the merged files go once no version holds them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use logwood_index::compact::{Compaction, CompactionOptions, SegmentInfo, choose, choose_full};
+use logwood_index::{Direction, Entries, Merge};
+
+use crate::error::Result;
+use crate::keyspace::{self, Keyspace};
+use crate::manifest::Edit;
+use crate::shared::Shared;
+use crate::tables::TableWriter;
+use crate::version::{Levels, Table, Tables, Version};
+
+/// Does the most pressing compaction. Says whether there was one.
+pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
+    compact(shared, choose)
+}
+
+/// Does the next compaction towards one level a keyspace. Says whether there was one.
+pub(crate) fn step_full(shared: &Arc<Shared>) -> Result<bool> {
+    compact(shared, choose_full)
+}
+
+type Choice = fn(&[Vec<SegmentInfo>], &CompactionOptions) -> Option<Compaction>;
+
+fn compact(shared: &Arc<Shared>, choice: Choice) -> Result<bool> {
+    let mut manifest = shared.manifest.lock();
+    let Some(manifest) = manifest.as_mut() else { return Ok(false) };
+    let snapshot = shared.snapshot();
+    for (number, levels) in snapshot.version.tables.iter() {
+        let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
+            let infos = infos(levels);
+            let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };
+            carry_out(shared, *number, levels, &compaction)?
+        } else {
+            Change { removed: levels.tables().cloned().collect(), added: Vec::new() }
+        };
+        let mut edit = Edit::default().next_file(shared.next_file_number());
+        change.removed.iter().for_each(|table| edit.remove_table(table.id));
+        change.added.iter().for_each(|table| edit.add_table(table.id, table.row()));
+        manifest.edit(edit)?;
+        install(shared, *number, &change);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Tables that go and tables that come, of one keyspace.
+struct Change {
+    removed: Vec<Arc<Table>>,
+    added: Vec<Arc<Table>>,
+}
+
+fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
+    let info = |table: &Arc<Table>| {
+        let meta = table.segment.meta();
+        SegmentInfo {
+            id: table.id,
+            bytes: meta.bytes,
+            entries: meta.entries,
+            tombstones: meta.tombstones,
+            min_key: meta.min_key.clone(),
+            max_key: meta.max_key.clone(),
+            max_lsn: meta.max_lsn,
+        }
+    };
+    levels.levels.iter().map(|level| level.iter().map(info).collect()).collect()
+}
+
+fn carry_out(shared: &Shared, keyspace: u32, levels: &Levels, compaction: &Compaction) -> Result<Change> {
+    let by_id: HashMap<u64, &Arc<Table>> = levels.tables().map(|table| (table.id, table)).collect();
+    let removed: Vec<_> =
+        compaction.inputs.iter().filter_map(|id| by_id.get(id).map(|&table| table.clone())).collect();
+    // INVARIANT: the number of levels is a small constant of the options.
+    let level = u8::try_from(compaction.output_level).unwrap_or(u8::MAX);
+    if compaction.trivial_move {
+        let added = removed.iter().map(|table| table.moved_to(level)).collect();
+        return Ok(Change { removed, added });
+    }
+    let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let run = |table: &Arc<Table>| Box::new(table.segment.scan(all, Direction::Forward)) as Box<dyn Entries>;
+    let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
+    let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
+    let mut writer = TableWriter::new(shared, level);
+    writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
+    Ok(Change { removed, added: writer.finish()? })
+}
+
+fn install(shared: &Shared, keyspace: u32, change: &Change) {
+    shared.published.change(|version| {
+        let mut all: Tables = (*version.tables).clone();
+        let levels = Arc::make_mut(all.entry(keyspace).or_default());
+        change.removed.iter().for_each(|table| levels.remove(table.id));
+        change.added.iter().for_each(|table| levels.insert(table.clone()));
+        if levels.tables().next().is_none() {
+            all.remove(&keyspace);
+        }
+        Version { tables: Arc::new(all), ..version.clone() }
+    });
+    // A moved file stays in use under its new level.
+    let kept = |table: &Arc<Table>| change.added.iter().any(|added| added.id == table.id);
+    change.removed.iter().filter(|table| !kept(table)).for_each(|table| table.let_go());
+}

@@ -1,0 +1,209 @@
+//! Background work: plain functions that do one step and return.
+//!
+//! A thread calls [`step`] in production; a test or a program that wants to choose its moments calls it
+//! through [`Database::maintain`](crate::Database::maintain). A step that fails is reported to the next
+//! commit, and tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use crate::{compaction, flush};
+
+/// How long after a commit the thread looks for the work that follows from commits.
+const LOOK_MS: u64 = 100;
+/// How long the thread waits after a step that failed.
+const RETRY_MS: u64 = 500;
+
+/// What the foreground and the background tell one another.
+pub(crate) struct Background {
+    signals: Mutex<Signals>,
+    /// Whether there were commits since the thread last looked for work.
+    committed: AtomicBool,
+    wake: Condvar,
+    flushed: Condvar,
+    /// Why the last step failed, until a commit has reported it.
+    pub(crate) error: Arc<Mutex<Option<Error>>>,
+}
+
+#[derive(Default)]
+struct Signals {
+    work: bool,
+    sync: bool,
+    stop: bool,
+}
+
+impl Background {
+    pub(crate) fn new(error: Arc<Mutex<Option<Error>>>) -> Self {
+        Self {
+            signals: Mutex::default(),
+            committed: AtomicBool::new(false),
+            wake: Condvar::new(),
+            flushed: Condvar::new(),
+            error,
+        }
+    }
+
+    /// There is work to do.
+    pub(crate) fn wake(&self) {
+        self.signals.lock().work = true;
+        self.wake.notify_one();
+    }
+
+    /// There was a commit: work that follows from commits, such as building vector graphs, is looked for
+    /// soon, but not once for each of them.
+    pub(crate) fn committed(&self) {
+        if !self.committed.swap(true, Ordering::AcqRel) {
+            let _signals = self.signals.lock();
+            self.wake.notify_one();
+        }
+    }
+
+    /// A commit waits for its sync, within the interval.
+    pub(crate) fn sync_wanted(&self) {
+        let mut signals = self.signals.lock();
+        if !signals.sync {
+            signals.sync = true;
+            self.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.signals.lock().stop = true;
+        self.wake.notify_all();
+        self.flushed.notify_all();
+    }
+
+    /// A flush is complete.
+    pub(crate) fn flushed(&self) {
+        let _signals = self.signals.lock();
+        self.flushed.notify_all();
+    }
+
+    /// Waits for a flush, or for the news that there will be none.
+    pub(crate) fn wait_for_flush(&self) -> Result<()> {
+        if let Some(error) = self.error.lock().take() {
+            return Err(error);
+        }
+        let mut signals = self.signals.lock();
+        if signals.stop {
+            return Err(Error::Closed);
+        }
+        signals.work = true;
+        self.wake.notify_one();
+        // The timeout makes up for a flush that ended before this thread waited.
+        self.flushed.wait_for(&mut signals, Duration::from_millis(20));
+        Ok(())
+    }
+
+    fn take_sync(&self) -> bool {
+        std::mem::take(&mut self.signals.lock().sync)
+    }
+
+    /// Waits for work. False: stop.
+    fn wait(&self, sync_interval_ms: u64) -> bool {
+        let mut signals = self.signals.lock();
+        if signals.stop {
+            return false;
+        }
+        while !signals.work && !signals.sync && !signals.stop && !self.committed.load(Ordering::Acquire) {
+            self.wake.wait(&mut signals);
+        }
+        if !signals.work && !signals.stop {
+            // Others that commit meanwhile share the sync, and the look for work.
+            let pause_ms = if signals.sync { sync_interval_ms } else { LOOK_MS };
+            self.wake.wait_for(&mut signals, Duration::from_millis(pause_ms));
+        }
+        self.committed.store(false, Ordering::Release);
+        signals.work = false;
+        !signals.stop
+    }
+
+    fn pause(&self) {
+        let mut signals = self.signals.lock();
+        if !signals.stop {
+            self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS));
+        }
+    }
+}
+
+/// Does one step of whatever is due. Says whether there was anything.
+pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
+    if shared.background.take_sync() {
+        named("sync", shared.sync())?;
+    }
+    if named("flush", flush::step(shared))? {
+        return Ok(true);
+    }
+    if named("flush", flush::bound_log(shared))? {
+        return Ok(true);
+    }
+    if named("removal of dead files", remove_dead_files(shared))? {
+        return Ok(true);
+    }
+    if named("compaction", compaction::step(shared))? {
+        return Ok(true);
+    }
+    if named("sweep of objects", crate::object::sweep::sweep_step(shared))? {
+        return Ok(true);
+    }
+    if named("building of vector graphs", crate::vector::build_step(shared))? {
+        return Ok(true);
+    }
+    named("preparation of the log", prepare_log(shared))
+}
+
+fn named<T>(step: &'static str, result: Result<T>) -> Result<T> {
+    result.map_err(|source| Error::Background { step, source: Box::new(source) })
+}
+
+/// Makes the log's next file ready, so that no commit waits for it and a full disk is found early.
+fn prepare_log(shared: &Shared) -> Result<bool> {
+    shared.writer()?.prepare()?;
+    Ok(false)
+}
+
+/// Removes files that nothing refers to any more.
+pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
+    let mut names = shared.trash.take();
+    let mut removed = false;
+    while let Some(name) = names.pop() {
+        match shared.disk.remove(&name) {
+            Ok(()) => removed = true,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => {
+                let error = shared.io_error("remove", &name, source);
+                names.push(name);
+                names.into_iter().for_each(|name| shared.trash.push(name));
+                return Err(error);
+            }
+        }
+    }
+    if removed {
+        shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
+    }
+    Ok(removed)
+}
+
+/// The background thread's life.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    while shared.background.wait(shared.options.sync_interval_ms) {
+        loop {
+            match step(shared) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    *shared.background.error.lock() = Some(error);
+                    shared.background.flushed();
+                    shared.background.pause();
+                    shared.background.wake();
+                    break;
+                }
+            }
+        }
+    }
+}

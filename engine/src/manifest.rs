@@ -1,0 +1,374 @@
+//! The manifest: which segments there are, and from which commit on the log is needed.
+//!
+//! It is a log of the same framing as the log of commits: a record is one edit, its operations put and
+//! delete rows of a small map. What the map holds:
+//!
+//! ```text
+//! key                          value
+//! "" (empty)                   nothing: forget all rows before this one (first operation of a file's first edit)
+//! "format"                     u32   version of the whole database's format
+//! "seed"                       u64   the database's identity; sync markers of its files come from it
+//! "flushed"                    u64   every commit up to this one is in segments
+//! "closed"                     u64   the database was closed after this commit; absent while it is open
+//! "next_file"                  u64   files of lower numbers may have existed
+//! "table" ‖ u64 (big-endian)   u32 keyspace, u8 level, u64 length of the file in bytes, u32 checksum of its footer
+//! ```
+//! Integers are little-endian but for the one in a key. Each time the manifest is opened for writing, and
+//! when it has grown, a new file begins with an edit that holds the whole map; then the older files go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use logwood_index::SegmentMeta;
+use logwood_wal::{Clock, Disk, Follower, Kind, Log, LogOptions, LogWriter, Lsn, OpsBuffer, Record};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The format of databases that this engine writes, and the only one it reads.
+pub(crate) const FORMAT: u32 = 1;
+/// Edits after which the manifest is written anew.
+const EDITS_MAX: usize = 1_000;
+const FILE_BYTES: u64 = 4 << 20;
+const TABLE: &[u8] = b"table";
+
+/// What the manifest says of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableRow {
+    pub(crate) keyspace: u32,
+    pub(crate) level: u8,
+    /// Length of the file.
+    pub(crate) bytes: u64,
+    /// Checksum of its footer, by which it is told from any other segment under its name.
+    pub(crate) checksum: u32,
+}
+
+impl TableRow {
+    /// The row of a segment at a level.
+    pub(crate) fn of(meta: &SegmentMeta, level: u8) -> Self {
+        Self { keyspace: meta.keyspace, level, bytes: meta.bytes, checksum: meta.checksum }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let mut row = self.keyspace.to_le_bytes().to_vec();
+        row.push(self.level);
+        row.extend_from_slice(&self.bytes.to_le_bytes());
+        row.extend_from_slice(&self.checksum.to_le_bytes());
+        row
+    }
+
+    fn decode(row: &[u8]) -> Option<Self> {
+        let (keyspace, rest) = row.split_first_chunk::<4>()?;
+        let (level, rest) = rest.split_first()?;
+        let (bytes, checksum) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            keyspace: u32::from_le_bytes(*keyspace),
+            level: *level,
+            bytes: u64::from_le_bytes(*bytes),
+            checksum: u32::from_le_bytes(checksum.try_into().ok()?),
+        })
+    }
+}
+
+/// The map that the manifest's edits add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ManifestRows {
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl ManifestRows {
+    /// Applies one edit.
+    pub(crate) fn apply(&mut self, record: &Record<'_>) {
+        for op in record.ops.clone() {
+            match op.kind {
+                Kind::Put if op.key.is_empty() => self.rows.clear(),
+                Kind::Put => drop(self.rows.insert(op.key.to_vec(), op.value.to_vec())),
+                Kind::Delete => drop(self.rows.remove(op.key)),
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn u64(&self, key: &str) -> Result<Option<u64>> {
+        let Some(row) = self.rows.get(key.as_bytes()) else { return Ok(None) };
+        let bytes: [u8; 8] = row[..].try_into().map_err(|_| malformed(key.as_bytes()))?;
+        Ok(Some(u64::from_le_bytes(bytes)))
+    }
+
+    /// The number of a commit or file.
+    fn number(&self, key: &str) -> Result<Option<u64>> {
+        match self.u64(key)? {
+            Some(number) if number >= files::NUMBER_MAX => Err(malformed(key.as_bytes())),
+            number => Ok(number),
+        }
+    }
+
+    /// Makes sure that this engine reads what the manifest describes.
+    pub(crate) fn check_format(&self, path: &str) -> Result<()> {
+        let row = self.rows.get(&b"format"[..]).ok_or_else(|| malformed(b"format"))?;
+        let found = u32::from_le_bytes(row[..].try_into().map_err(|_| malformed(b"format"))?);
+        if found == FORMAT {
+            return Ok(());
+        }
+        Err(Error::NotADatabase {
+            path: path.to_owned(),
+            reason: format!(
+                "its format is version {found}, this program reads version {FORMAT}; open it with the program that wrote it"
+            ),
+        })
+    }
+
+    pub(crate) fn seed(&self) -> Result<u64> {
+        self.u64("seed")?.ok_or_else(|| malformed(b"seed"))
+    }
+
+    /// Every commit up to this one is in segments.
+    pub(crate) fn flushed(&self) -> Result<Lsn> {
+        Ok(self.number("flushed")?.unwrap_or(0))
+    }
+
+    /// The last commit, if the database was closed after it.
+    pub(crate) fn closed(&self) -> Result<Option<Lsn>> {
+        self.number("closed")
+    }
+
+    pub(crate) fn next_file(&self) -> Result<u64> {
+        Ok(self.number("next_file")?.unwrap_or(1))
+    }
+
+    pub(crate) fn tables(&self) -> Result<Vec<(u64, TableRow)>> {
+        let mut tables = Vec::new();
+        for (key, row) in self.rows.range(TABLE.to_vec()..) {
+            let Some(id) = key.strip_prefix(TABLE) else { break };
+            let id = u64::from_be_bytes(id.try_into().map_err(|_| malformed(key))?);
+            if id >= files::NUMBER_MAX {
+                return Err(malformed(key));
+            }
+            tables.push((id, TableRow::decode(row).ok_or_else(|| malformed(key))?));
+        }
+        Ok(tables)
+    }
+}
+
+fn malformed(key: &[u8]) -> Error {
+    Error::Corrupt {
+        path: files::MANIFEST.to_owned(),
+        offset: 0,
+        reason: format!("row {} is missing or malformed", key.escape_ascii()),
+    }
+}
+
+/// Reads the manifest without changing anything, beside a process that may be writing it.
+pub(crate) fn read(disk: &Arc<dyn Disk>) -> Result<ManifestRows> {
+    let mut rows = ManifestRows::default();
+    let mut follower = Follower::open(disk.clone(), files::MANIFEST, 0)?;
+    while let Some(record) = follower.next()? {
+        rows.apply(&record.record());
+    }
+    Ok(rows)
+}
+
+/// A change to the manifest: all of it or nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Edit {
+    fn set_u64(mut self, key: &str, value: u64) -> Self {
+        self.rows.insert(key.into(), Some(value.to_le_bytes().to_vec()));
+        self
+    }
+
+    pub(crate) fn flushed(self, lsn: Lsn) -> Self {
+        self.set_u64("flushed", lsn)
+    }
+
+    pub(crate) fn next_file(self, number: u64) -> Self {
+        self.set_u64("next_file", number)
+    }
+
+    /// Marks the database as closed after `lsn`, or as open.
+    pub(crate) fn closed(mut self, lsn: Option<Lsn>) -> Self {
+        self.rows.insert(b"closed".to_vec(), lsn.map(|lsn| lsn.to_le_bytes().to_vec()));
+        self
+    }
+
+    pub(crate) fn add_table(&mut self, id: u64, row: TableRow) {
+        self.rows.insert(table_key(id), Some(row.encode()));
+    }
+
+    pub(crate) fn remove_table(&mut self, id: u64) {
+        self.rows.insert(table_key(id), None);
+    }
+
+    fn new_database(seed: u64) -> Self {
+        let mut edit = Self::default().set_u64("seed", seed);
+        edit.rows.insert(b"format".to_vec(), Some(FORMAT.to_le_bytes().to_vec()));
+        edit
+    }
+
+    fn apply_to(self, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        for (key, value) in self.rows {
+            match value {
+                Some(value) => drop(rows.insert(key, value)),
+                None => drop(rows.remove(&key)),
+            }
+        }
+    }
+}
+
+fn table_key(id: u64) -> Vec<u8> {
+    [TABLE, &id.to_be_bytes()].concat()
+}
+
+/// The manifest, open for writing.
+pub(crate) struct Manifest {
+    log: LogWriter,
+    rows: ManifestRows,
+    edits: usize,
+}
+
+impl Manifest {
+    /// Opens the manifest; creates it, for a database of identity `seed`, if the disk has none.
+    ///
+    /// Afterwards its map stands whole and durable in one new file, and no longer says that the database
+    /// is closed.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, clock: Arc<dyn Clock>, seed: u64) -> Result<Self> {
+        let options = LogOptions {
+            prefix: files::MANIFEST.to_owned(),
+            file_bytes: FILE_BYTES,
+            recycle_files: 0,
+            prewrite: false,
+            seed,
+            clock,
+            expect_at_least: 0,
+        };
+        let mut rows = ManifestRows::default();
+        let (log, _) = Log::open(disk.clone(), options, 0, &mut |record| {
+            rows.apply(record);
+            Ok::<(), Error>(())
+        })?;
+        let mut manifest = Self { log, rows, edits: 0 };
+        if manifest.rows.is_empty() {
+            Edit::new_database(seed).apply_to(&mut manifest.rows.rows);
+        }
+        manifest.rows.check_format(&disk.path(files::MANIFEST))?;
+        manifest.rows.rows.remove(&b"closed"[..]);
+        manifest.write_whole()?;
+        Ok(manifest)
+    }
+
+    pub(crate) fn rows(&self) -> &ManifestRows {
+        &self.rows
+    }
+
+    /// Makes an edit durable. When this returns, opening the database after a crash finds the edit.
+    pub(crate) fn edit(&mut self, edit: Edit) -> Result<()> {
+        let mut ops = OpsBuffer::new();
+        for (key, value) in &edit.rows {
+            match value {
+                Some(value) => ops.push(0, Kind::Put, key, value)?,
+                None => ops.push(0, Kind::Delete, key, &[])?,
+            }
+        }
+        self.log.append(&[&[&ops]])?;
+        self.log.sync()?;
+        edit.apply_to(&mut self.rows.rows);
+        self.edits += 1;
+        if self.edits >= EDITS_MAX {
+            self.log.rotate()?;
+            self.write_whole()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the whole map as the first edit of the present file, then lets the older files go.
+    fn write_whole(&mut self) -> Result<()> {
+        let mut ops = OpsBuffer::new();
+        ops.push(0, Kind::Put, &[], &[])?;
+        for (key, value) in &self.rows.rows {
+            ops.push(0, Kind::Put, key, value)?;
+        }
+        let before = self.log.next_lsn() - 1;
+        self.log.append(&[&[&ops]])?;
+        self.log.sync()?;
+        self.log.retire(before)?;
+        self.edits = 0;
+        Ok(())
+    }
+
+    /// Marks the database as closed after commit `lsn`, and closes the manifest.
+    pub(crate) fn close(mut self, lsn: Lsn) -> Result<()> {
+        self.edit(Edit::default().closed(Some(lsn)))?;
+        self.log.close()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logwood_wal::{ManualClock, MemoryDisk};
+
+    use super::*;
+
+    fn open(disk: &Arc<dyn Disk>) -> Manifest {
+        Manifest::open(disk, Arc::new(ManualClock::new(0)), 7).unwrap()
+    }
+
+    #[test]
+    fn edits_are_there_after_reopening_with_and_without_a_close() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let mut manifest = open(&disk);
+        let row = TableRow { keyspace: 3, level: 1, bytes: 99, checksum: 7 };
+        let mut edit = Edit::default().flushed(5);
+        edit.add_table(12, row);
+        manifest.edit(edit).unwrap();
+        drop(manifest);
+        let mut manifest = open(&disk);
+        assert_eq!(manifest.rows().tables().unwrap(), [(12, row)]);
+        assert_eq!(manifest.rows().flushed().unwrap(), 5);
+        let mut edit = Edit::default();
+        edit.remove_table(12);
+        manifest.edit(edit).unwrap();
+        manifest.close(5).unwrap();
+        assert_eq!(read(&disk).unwrap().closed().unwrap(), Some(5));
+        let manifest = open(&disk);
+        assert!(manifest.rows().tables().unwrap().is_empty());
+        assert_eq!(manifest.rows().closed().unwrap(), None);
+    }
+
+    #[test]
+    fn numbers_that_leave_none_for_the_next_are_malformed() {
+        let rows = |edit: Edit| {
+            let mut rows = ManifestRows::default();
+            edit.apply_to(&mut rows.rows);
+            (rows.flushed(), rows.closed(), rows.next_file(), rows.tables())
+        };
+        let numbered = |number| {
+            let mut edit = Edit::default().flushed(number).closed(Some(number)).next_file(number);
+            edit.add_table(number, TableRow { keyspace: 0, level: 0, bytes: 0, checksum: 0 });
+            rows(edit)
+        };
+        assert!(matches!(numbered(files::NUMBER_MAX - 1), (Ok(_), Ok(_), Ok(_), Ok(_))));
+        for number in [files::NUMBER_MAX, u64::MAX] {
+            assert!(matches!(numbered(number), (Err(_), Err(_), Err(_), Err(_))));
+        }
+    }
+
+    #[test]
+    fn many_edits_do_not_grow_the_manifest_without_bound() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let mut manifest = open(&disk);
+        for lsn in 0..3 * EDITS_MAX as u64 {
+            manifest.edit(Edit::default().flushed(lsn)).unwrap();
+        }
+        let names = disk.list().unwrap();
+        assert!(names.len() <= 2, "{names:?}");
+        drop(manifest);
+        assert_eq!(open(&disk).rows().flushed().unwrap(), 3 * EDITS_MAX as u64 - 1);
+    }
+}

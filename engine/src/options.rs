@@ -1,0 +1,129 @@
+//! How a database is opened.
+
+use std::sync::Arc;
+
+use logwood_wal::{Clock, Durability, SystemClock};
+
+use crate::error::{Error, Result};
+
+/// Settings of an open database. All have defaults fit for an edge device.
+///
+/// ```
+/// use logwood::{Durability, Options};
+///
+/// let options = Options::new().durability(Durability::Buffered).memtable_bytes(8 << 20);
+/// assert_eq!(options.memtable_bytes, 8 << 20);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether a database is created where there is none. Default: yes.
+    pub create: bool,
+    /// Whether to open for reading only, beside a process that writes. Default: no.
+    pub read_only: bool,
+    /// Durability of commits that do not choose their own. Default: [`Durability::Sync`].
+    pub durability: Durability,
+    /// Memory of the memtable that makes it be flushed, in bytes. Default: 16 MiB.
+    pub memtable_bytes: usize,
+    /// Frozen memtables waiting to be flushed before commits wait for the flush. Default: 2.
+    pub frozen_memtables_max: usize,
+    /// Size of one log file, in bytes. Default: 16 MiB.
+    pub log_file_bytes: u64,
+    /// Size at which a segment is closed and the next begun, in bytes. Default: 64 MiB.
+    pub segment_bytes: u64,
+    /// Target size of a block in a segment, in bytes, up to 32 KiB. Default: 8 KiB.
+    pub block_bytes: usize,
+    /// How long a [`Durability::Buffered`] commit may wait for its sync, in milliseconds. Default: 100.
+    pub sync_interval_ms: u64,
+    /// Whether a thread of the database's own does the background work; otherwise
+    /// [`Database::maintain`](crate::Database::maintain) does a step of it. Default: yes.
+    pub background: bool,
+    /// Where the time comes from. Default: the system's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Seed of everything that is drawn: the identity of a new database, vector graphs. `None` draws one
+    /// from the system. Default: `None`.
+    pub seed: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: true,
+            read_only: false,
+            durability: Durability::Sync,
+            memtable_bytes: 16 << 20,
+            frozen_memtables_max: 2,
+            log_file_bytes: 16 << 20,
+            segment_bytes: 64 << 20,
+            block_bytes: 8 << 10,
+            sync_interval_ms: 100,
+            background: true,
+            clock: Arc::new(SystemClock),
+            seed: None,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets [`Options::", stringify!($name), "`].")]
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+impl Options {
+    /// The default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        create: bool,
+        read_only: bool,
+        durability: Durability,
+        memtable_bytes: usize,
+        frozen_memtables_max: usize,
+        log_file_bytes: u64,
+        segment_bytes: u64,
+        block_bytes: usize,
+        sync_interval_ms: u64,
+        background: bool,
+        clock: Arc<dyn Clock>,
+        seed: Option<u64>,
+    }
+
+    /// Refuses settings outside their ranges.
+    pub(crate) fn check(&self) -> Result<()> {
+        in_range("memtable_bytes", self.memtable_bytes as u64, 64 << 10, 8 << 30)?;
+        in_range("frozen_memtables_max", self.frozen_memtables_max as u64, 1, 64)?;
+        in_range("log_file_bytes", self.log_file_bytes, 16 << 10, 4 << 30)?;
+        in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
+        in_range("block_bytes", self.block_bytes as u64, 512, 32 << 10)?;
+        in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)
+    }
+}
+
+fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Option { option, reason: format!("{value} is outside {least}..={most}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_ranges_and_values_outside_are_named() {
+        assert!(Options::new().check().is_ok());
+        let error = Options::new().memtable_bytes(1).check().unwrap_err();
+        assert!(error.to_string().contains("memtable_bytes"), "{error}");
+    }
+}

@@ -1,0 +1,292 @@
+//! Opening for writing: from whatever a crash left to a database that takes commits.
+//!
+//! IMPORTANT: nothing is changed on disk before everything that must be there was found: damage is
+//! reported with the evidence left as it was.
+//! 1. The lock is taken; the manifest is read without being written.
+//! 2. The segments that it names are opened.
+//! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
+//! 4. The manifest is opened for writing, which begins a new file of it.
+//! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed.
+//!
+//! A crash in between finds the same, or less to do, the next time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use logwood_index::{Memtable, MemtableView};
+use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
+use parking_lot::Mutex;
+
+use crate::commit::Committer;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::ids::IdAllocator;
+use crate::keyspace::Keyspace;
+use crate::maintenance::Background;
+use crate::manifest::{self, Edit, Manifest, ManifestRows};
+use crate::options::Options;
+use crate::published::Published;
+use crate::shared::{Mode, Shared};
+use crate::version::{Table, Tables, Trash, Version};
+
+/// Takes the lock of the database.
+fn lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>> {
+    disk.lock(files::LOCK).map_err(|source| match source.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: disk.path("") },
+        _ => Error::Io { operation: "lock", path: disk.path(files::LOCK), source: Arc::new(source) },
+    })
+}
+
+/// Lists the directory; refuses one that holds other things than a database.
+pub(crate) fn list(disk: &Arc<dyn Disk>) -> Result<Vec<String>> {
+    let names = disk.list().map_err(|source| Error::Io {
+        operation: "list",
+        path: disk.path(""),
+        source: Arc::new(source),
+    })?;
+    match names.iter().find(|name| !files::is_ours(name)) {
+        Some(foreign) => Err(Error::NotADatabase {
+            path: disk.path(""),
+            reason: format!(
+                "it holds {foreign:?}, which is no file of a database; choose an empty or new directory"
+            ),
+        }),
+        None => Ok(names),
+    }
+}
+
+/// Reads the manifest, unless the directory holds no database yet.
+pub(crate) fn read_manifest(disk: &Arc<dyn Disk>, names: &[String]) -> Result<Option<ManifestRows>> {
+    let is_data = |name: &&String| {
+        files::is_log_file(name, files::LOG) && name.ends_with(".avro") || name.ends_with(files::SEGMENT)
+    };
+    let has_manifest =
+        names.iter().any(|name| files::is_log_file(name, files::MANIFEST) && name.ends_with(".avro"));
+    let rows = if has_manifest { manifest::read(disk)? } else { ManifestRows::default() };
+    if !rows.is_empty() {
+        rows.check_format(&disk.path(""))?;
+        return Ok(Some(rows));
+    }
+    // The manifest is the first thing made: data without it means that it was lost.
+    match names.iter().find(is_data) {
+        None => Ok(None),
+        Some(data) => Err(Error::Corrupt {
+            path: disk.path(files::MANIFEST),
+            offset: 0,
+            reason: format!("the manifest is missing or empty, although there is {data}"),
+        }),
+    }
+}
+
+/// Opens the segments that the manifest names.
+///
+/// Those that are in `opened` are not opened again; the others are added to it, also when one of them fails.
+pub(crate) fn open_tables(
+    disk: &Arc<dyn Disk>,
+    rows: &ManifestRows,
+    trash: &Arc<Trash>,
+    opened: &mut Opened,
+) -> Result<Tables> {
+    let mut tables = Tables::new();
+    for (id, row) in rows.tables()? {
+        let table = match opened.get(&id) {
+            Some(table) if table.row() == row => table.clone(),
+            Some(table) if table.moved_to(row.level).row() == row => table.moved_to(row.level),
+            _ => Table::open(&**disk, id, row, trash)?,
+        };
+        opened.insert(id, table.clone());
+        Arc::make_mut(tables.entry(row.keyspace).or_default()).insert(table);
+    }
+    Ok(tables)
+}
+
+/// Segments that are open, by their numbers.
+pub(crate) type Opened = HashMap<u64, Arc<Table>>;
+
+/// Why a log is damaged that a closed database, or one that flushed, cannot have.
+pub(crate) const SHORT: &str = "the log ends before what the manifest knows to have been in it";
+
+/// Makes sure that a log which was read up to commit `last` has all that the manifest knows of. Opening for
+/// writing need not ask: the log's own recovery does.
+pub(crate) fn check_reach(
+    disk: &Arc<dyn Disk>,
+    names: &[String],
+    rows: &ManifestRows,
+    last: Lsn,
+) -> Result<()> {
+    let is_log = |name: &&String| files::is_log_file(name, files::LOG) && name.ends_with(".avro");
+    let newest = names.iter().filter(is_log).max_by_key(|name| (name.len(), *name));
+    // A log always has a file, from its first commit on.
+    let is_gone = newest.is_none() && rows.flushed()? > 0;
+    if !is_gone && last >= rows.closed()?.unwrap_or(0) {
+        return Ok(());
+    }
+    let (path, offset) = match newest {
+        Some(name) => (disk.path(name), disk.map(name).map_or(0, |bytes| bytes.len() as u64)),
+        None => (disk.path(files::LOG), 0),
+    };
+    Err(Error::Corrupt { path, offset, reason: SHORT.to_owned() })
+}
+
+/// What replaying the log gives: memtables, the newest still growing.
+pub(crate) struct Replay {
+    pub(crate) memtable: Memtable,
+    /// Newest first.
+    pub(crate) frozen: Vec<MemtableView>,
+    bytes_max: usize,
+}
+
+impl Replay {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { memtable: Memtable::new(), frozen: Vec::new(), bytes_max }
+    }
+
+    /// Applies one commit.
+    pub(crate) fn apply(&mut self, record: &logwood_wal::Record<'_>) -> Result<()> {
+        for op in record.ops.clone() {
+            let value = (op.kind == Kind::Put).then_some(op.value);
+            self.memtable.apply(record.lsn, op.keyspace, op.key, value)?;
+        }
+        if self.memtable.memory_bytes() >= self.bytes_max {
+            let view = std::mem::take(&mut self.memtable).publish();
+            self.frozen.insert(0, view);
+        }
+        Ok(())
+    }
+}
+
+/// The greatest number in the name of any file, or kept from such a file in the manifest.
+fn next_file_number(names: &[String], rows: &ManifestRows) -> Result<u64> {
+    let last = names.iter().filter_map(|name| files::any_number(name)).max().unwrap_or(0);
+    Ok(rows.next_file()?.max(last.saturating_add(1)))
+}
+
+/// Opens, and where allowed creates, the database on a disk for writing.
+pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<Arc<Shared>> {
+    let lock = lock(&disk)?;
+    let names = list(&disk)?;
+    let manifest = read_manifest(&disk, &names)?;
+    let (rows, created) = match manifest {
+        Some(rows) => (rows, None),
+        None if !options.create => {
+            let reason = "there is nothing in it, and it is not to be created".to_owned();
+            return Err(Error::NotADatabase { path: disk.path(""), reason });
+        }
+        None => {
+            let manifest = Manifest::open(&disk, options.clock.clone(), seed)?;
+            (manifest.rows().clone(), Some(manifest))
+        }
+    };
+    let background_error = Arc::new(Mutex::new(None));
+    let background = Arc::new(Background::new(background_error.clone()));
+    let trash = Arc::new(Trash::new(background.clone()));
+    let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
+    let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
+    let manifest = match created {
+        Some(manifest) => manifest,
+        None => Manifest::open(&disk, options.clock.clone(), rows.seed()?)?,
+    };
+    let next_file = next_file_number(&names, &rows)?;
+    discard_strays(&names, &tables, &trash);
+    let version = Version {
+        lsn,
+        flushed: rows.flushed()?,
+        active: replay.memtable.publish(),
+        frozen: replay.frozen.into(),
+        tables: Arc::new(tables),
+    };
+    let ids = Mutex::new(IdAllocator::after(last_id(&Arc::new(version.clone()))?));
+    let published = Arc::new(Published::new(version, lsn));
+    let on_frozen = {
+        let background = background.clone();
+        Box::new(move || background.wake())
+    };
+    let committer = Committer::new(
+        published.clone(),
+        replay.memtable,
+        options.memtable_bytes,
+        background_error,
+        on_frozen,
+    );
+    let shared = Arc::new(Shared {
+        disk,
+        options,
+        published,
+        mode: Mode::Writer(Box::new(Group::new(log, committer))),
+        manifest: Mutex::new(Some(manifest)),
+        ids,
+        next_file: AtomicU64::new(next_file),
+        background,
+        trash,
+        blobs: Arc::default(),
+        vector_indexes: crate::vector::Registry::default(),
+        lock: Mutex::new(Some(lock)),
+    });
+    forget_empty_log(&shared)?;
+    crate::maintenance::remove_dead_files(&shared)?;
+    Ok(shared)
+}
+
+/// Recovers the log and replays what is not in segments. Returns its writer, the last commit, and the rows.
+fn open_log(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    rows: &ManifestRows,
+) -> Result<(LogWriter, Lsn, Replay)> {
+    let flushed = rows.flushed()?;
+    let log_options = LogOptions {
+        prefix: files::LOG.to_owned(),
+        file_bytes: options.log_file_bytes,
+        seed: rows.seed()?,
+        clock: options.clock.clone(),
+        expect_at_least: flushed.max(rows.closed()?.unwrap_or(0)),
+        ..LogOptions::default()
+    };
+    let mut replay = Replay::new(options.memtable_bytes);
+    let (log, _) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
+    let lsn = log.next_lsn() - 1;
+    Ok((log, lsn, replay))
+}
+
+/// When the log holds nothing that is not in segments, says so in the manifest, so that opening and
+/// closing again and again does not pile up log files.
+fn forget_empty_log(shared: &Shared) -> Result<()> {
+    let version = shared.published.current();
+    if version.active.entry_count() > 0 || !version.frozen.is_empty() || version.lsn == version.flushed {
+        return Ok(());
+    }
+    let lsn = version.lsn;
+    if let Some(manifest) = shared.manifest.lock().as_mut() {
+        manifest.edit(Edit::default().flushed(lsn))?;
+    }
+    shared.published.change(|version| Version { flushed: lsn, ..version.clone() });
+    shared.writer()?.with(|log, _| log.retire(lsn))?;
+    Ok(())
+}
+
+/// Throws away segments that the manifest does not name, and unfinished files. Blobs without an owner are
+/// found by the objects' own sweep, which knows the rows.
+fn discard_strays(names: &[String], tables: &Tables, trash: &Trash) {
+    let known = |number| tables.values().any(|levels| levels.tables().any(|table| table.id == number));
+    for name in names {
+        let stray_segment = files::number(name, files::SEGMENT).is_some_and(|number| !known(number));
+        let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
+        if stray_segment || unfinished {
+            trash.push(name.clone());
+        }
+    }
+}
+
+/// The greatest id that was given to a key.
+pub(crate) fn last_id(version: &Arc<Version>) -> Result<u32> {
+    let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let mut rows = crate::scan::Scan::new(version.clone(), None, Keyspace::KEYS, all);
+    let Some(last) = rows.next_back().transpose()? else { return Ok(0) };
+    let bytes: [u8; 4] = last.0[..].try_into().map_err(|_| Error::Row {
+        keyspace: Keyspace::KEYS.0,
+        key: last.0.escape_ascii().to_string(),
+        reason: "an id has 4 bytes",
+    })?;
+    Ok(u32::from_be_bytes(bytes))
+}

@@ -1,0 +1,157 @@
+//! Ranges over everything a view consists of: own writes, memtables, segments.
+//!
+//! A range reads from both ends by two merges, one for each direction, that stop where they meet. Each
+//! merge exists only once its end is asked for, so a plain forward scan pays for one.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use logwood_index::{Direction, Entries, Merge};
+
+use crate::error::Result;
+use crate::keyspace::Keyspace;
+use crate::version::Version;
+use crate::view::{Bounds, Row};
+use crate::write_set::WriteSet;
+
+/// Bounds that own their keys.
+pub(crate) type OwnBounds = (Bound<Bytes>, Bound<Bytes>);
+
+/// Whether no key can lie within the bounds.
+pub(crate) fn is_empty(bounds: Bounds<'_>) -> bool {
+    match bounds {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(low), Bound::Included(high)) => low > high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+            low >= high
+        }
+    }
+}
+
+pub(crate) fn borrow(bounds: &OwnBounds) -> Bounds<'_> {
+    fn one(bound: &Bound<Bytes>) -> Bound<&[u8]> {
+        match bound {
+            Bound::Included(key) => Bound::Included(key),
+            Bound::Excluded(key) => Bound::Excluded(key),
+            Bound::Unbounded => Bound::Unbounded,
+        }
+    }
+    (one(&bounds.0), one(&bounds.1))
+}
+
+pub(crate) fn own(bounds: Bounds<'_>) -> OwnBounds {
+    let one = |bound: Bound<&[u8]>| match bound {
+        Bound::Included(key) => Bound::Included(Bytes::copy_from_slice(key)),
+        Bound::Excluded(key) => Bound::Excluded(Bytes::copy_from_slice(key)),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    (one(bounds.0), one(bounds.1))
+}
+
+/// What a [`Scan`] reads.
+struct Source<'a> {
+    version: Arc<Version>,
+    own: Option<&'a WriteSet>,
+    keyspace: Keyspace,
+    bounds: OwnBounds,
+}
+
+impl<'a> Source<'a> {
+    fn open(&self, direction: Direction) -> Box<dyn Entries + 'a> {
+        let mut runs: Vec<Box<dyn Entries + 'a>> = Vec::new();
+        if let Some(own) = self.own {
+            runs.push(Box::new(own.scan(self.keyspace, borrow(&self.bounds), direction)));
+        }
+        self.version.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
+        match runs.len() {
+            1 => runs.remove(0),
+            _ => Box::new(Merge::new(runs, direction)),
+        }
+    }
+}
+
+/// Live rows of a range, from both ends.
+pub(crate) struct Scan<'a> {
+    source: Source<'a>,
+    front: Option<Box<dyn Entries + 'a>>,
+    back: Option<Box<dyn Entries + 'a>>,
+    /// Last key given out at the front, and at the back: the ends must not cross.
+    front_key: Option<Bytes>,
+    back_key: Option<Bytes>,
+    finished: bool,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(
+        version: Arc<Version>,
+        own: Option<&'a WriteSet>,
+        keyspace: Keyspace,
+        bounds: Bounds<'_>,
+    ) -> Self {
+        let finished = is_empty(bounds);
+        let source = Source { version, own, keyspace, bounds: self::own(bounds) };
+        Self { source, front: None, back: None, front_key: None, back_key: None, finished }
+    }
+
+    /// The part of the range whose rows, or absence of rows, were seen: from the front, and from the back.
+    pub(crate) fn seen(&self) -> (Option<OwnBounds>, Option<OwnBounds>) {
+        let bounds = &self.source.bounds;
+        if self.finished {
+            return (Some(bounds.clone()), None);
+        }
+        let front = self.front_key.clone().map(|key| (bounds.0.clone(), Bound::Included(key)));
+        let back = self.back_key.clone().map(|key| (Bound::Included(key), bounds.1.clone()));
+        (front, back)
+    }
+
+    fn step(&mut self, direction: Direction) -> Result<Option<Row>> {
+        if self.finished {
+            return Ok(None);
+        }
+        let end = match direction {
+            Direction::Forward => &mut self.front,
+            Direction::Backward => &mut self.back,
+        };
+        let entries = end.get_or_insert_with(|| self.source.open(direction));
+        while entries.next()? {
+            let Some(value) = entries.value() else { continue };
+            let key = Bytes::copy_from_slice(entries.key());
+            let met = match direction {
+                Direction::Forward => self.back_key.as_ref().is_some_and(|back| key >= back),
+                Direction::Backward => self.front_key.as_ref().is_some_and(|front| key <= front),
+            };
+            if met {
+                break;
+            }
+            match direction {
+                Direction::Forward => self.front_key = Some(key.clone()),
+                Direction::Backward => self.back_key = Some(key.clone()),
+            }
+            return Ok(Some((key, value)));
+        }
+        self.finished = true;
+        Ok(None)
+    }
+
+    fn step_or_stop(&mut self, direction: Direction) -> Option<Result<Row>> {
+        let row = self.step(direction);
+        // An error ends the range: what follows it could not be trusted to be complete.
+        self.finished |= row.is_err();
+        row.transpose()
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step_or_stop(Direction::Forward)
+    }
+}
+
+impl DoubleEndedIterator for Scan<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step_or_stop(Direction::Backward)
+    }
+}

@@ -1,0 +1,146 @@
+//! What every handle of an open database shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use logwood_wal::{Disk, Durability, Group, Lock, Lsn};
+use parking_lot::Mutex;
+
+use crate::commit::{Committer, Request};
+use crate::error::{Error, Result};
+use crate::follow::Follow;
+use crate::ids::IdAllocator;
+use crate::keyspace::Keyspace;
+use crate::maintenance::Background;
+use crate::manifest::Manifest;
+use crate::object::Blobs;
+use crate::options::Options;
+use crate::published::{Published, Watch};
+use crate::read_set::ReadSet;
+use crate::snapshot::Snapshot;
+use crate::version::{Trash, Version};
+use crate::write_set::WriteSet;
+
+/// How the database is open.
+pub(crate) enum Mode {
+    /// For writing: the log's queue of commits.
+    Writer(Box<Group<Committer>>),
+    /// For reading, beside a process that may be writing.
+    Reader(Box<Mutex<Follow>>),
+}
+
+/// What every handle of an open database shares.
+pub struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) published: Arc<Published>,
+    pub(crate) mode: Mode,
+    /// `None` when open for reading, and once closed.
+    pub(crate) manifest: Mutex<Option<Manifest>>,
+    pub(crate) ids: Mutex<IdAllocator>,
+    pub(crate) next_file: AtomicU64,
+    pub(crate) background: Arc<Background>,
+    pub(crate) trash: Arc<Trash>,
+    /// Which blob files are on their way in, and which may go.
+    pub(crate) blobs: Arc<Blobs>,
+    /// The vector graphs in memory.
+    pub(crate) vector_indexes: crate::vector::Registry,
+    /// Held while open for writing.
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl Shared {
+    pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
+        Snapshot { shared: self.clone(), version: self.published.current() }
+    }
+
+    pub(crate) fn writer(&self) -> Result<&Group<Committer>> {
+        match &self.mode {
+            Mode::Writer(group) => Ok(group),
+            Mode::Reader(_) => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Commits a set of writes. See [`Transaction::commit`](crate::Transaction::commit).
+    pub(crate) fn commit(
+        self: &Arc<Self>,
+        writes: WriteSet,
+        reads: Option<(ReadSet, Arc<Version>)>,
+        durability: Durability,
+    ) -> Result<Lsn> {
+        let group = self.writer()?;
+        let request = Request::new(writes, reads)?;
+        self.wait_for_room()?;
+        let lsn = group.commit(request, durability)?;
+        if durability == Durability::Buffered {
+            self.background.sync_wanted();
+        }
+        self.background.committed();
+        Ok(lsn)
+    }
+
+    /// Waits while more memtables are frozen than allowed: commits may not outrun the flush for ever.
+    fn wait_for_room(self: &Arc<Self>) -> Result<()> {
+        while self.published.current().frozen.len() > self.options.frozen_memtables_max {
+            if self.options.background {
+                self.background.wait_for_flush()?;
+            } else {
+                crate::flush::step(self)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `watch` told of commits to `keyspace` from the next one on; returns the last commit it will not
+    /// be told of.
+    pub(crate) fn watch(&self, keyspace: Keyspace, watch: Arc<dyn Watch>) -> Lsn {
+        let add = || {
+            self.published.add_watch(keyspace.0, watch);
+            self.published.current().lsn
+        };
+        match &self.mode {
+            // Between two groups, so that no commit is half told.
+            Mode::Writer(group) => group.with(|_, _| add()),
+            Mode::Reader(follow) => {
+                let _refreshing = follow.lock();
+                add()
+            }
+        }
+    }
+
+    /// A number for a new file, never used before in this database.
+    pub(crate) fn next_file_number(&self) -> u64 {
+        self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The last commit known to be on disk.
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        self.published.durable_lsn()
+    }
+
+    /// Whether the log failed: commits that were on their way then may or may not be there after reopening.
+    pub(crate) fn poisoned(&self) -> bool {
+        match &self.mode {
+            Mode::Writer(group) => group.with(|log, _| log.poisoned()),
+            Mode::Reader(_) => false,
+        }
+    }
+
+    /// The least commit that a live snapshot or transaction still reads at; the present one if there is none.
+    pub(crate) fn oldest_view_lsn(&self) -> Lsn {
+        self.published.oldest_view_lsn()
+    }
+
+    /// Makes every commit so far durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let group = self.writer()?;
+        let durable = group.sync_now()?;
+        self.published.set_durable(durable);
+        Ok(())
+    }
+
+    /// Opens the error of a failed call to the file system.
+    pub(crate) fn io_error(&self, operation: &'static str, name: &str, source: std::io::Error) -> Error {
+        Error::Io { operation, path: self.disk.path(name), source: Arc::new(source) }
+    }
+}

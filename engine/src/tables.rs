@@ -1,0 +1,196 @@
+//! Segment files: written with a directory sync at the end, opened by mapping.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use logwood_index::{Entries, Segment, SegmentOptions, SegmentWriter};
+use logwood_wal::{Disk, File, Lsn};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::manifest::TableRow;
+use crate::shared::Shared;
+use crate::version::{Table, TableFile, Trash};
+
+/// Why a segment that is not there is damage.
+const MISSING: &str = "the file is missing";
+
+/// Whether the error is that of a segment which is not there.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { reason, .. } if reason == MISSING)
+}
+
+const WRITE_BUFFER_BYTES: usize = 256 << 10;
+
+impl Table {
+    /// Opens the segment of this number as the manifest describes it.
+    ///
+    /// # Errors
+    /// A missing file, one of another length or keyspace, another segment's file, or a damaged footer or index,
+    /// named.
+    pub(crate) fn open(disk: &dyn Disk, id: u64, row: TableRow, trash: &Arc<Trash>) -> Result<Arc<Self>> {
+        let name = files::segment(id);
+        let path = disk.path(&name);
+        let bytes = disk.map(&name).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return Error::Corrupt { path: path.clone(), offset: 0, reason: MISSING.to_owned() };
+            }
+            Error::Io { operation: "map", path: path.clone(), source: Arc::new(source) }
+        })?;
+        if bytes.len() as u64 != row.bytes {
+            let reason = format!("the file has {} bytes, the manifest says {}", bytes.len(), row.bytes);
+            return Err(Error::Corrupt { path, offset: row.bytes.min(bytes.len() as u64), reason });
+        }
+        let segment = Segment::open(bytes, path.clone())?;
+        let found = segment.meta();
+        if found.keyspace != row.keyspace {
+            let reason = format!("it is of keyspace {}, the manifest says {}", found.keyspace, row.keyspace);
+            return Err(Error::Corrupt { path, offset: 0, reason });
+        }
+        if found.checksum != row.checksum {
+            let reason = "it is another segment than the one the manifest names so".to_owned();
+            return Err(Error::Corrupt { path, offset: 0, reason });
+        }
+        let file = TableFile { name, obsolete: AtomicBool::new(false), trash: trash.clone() };
+        Ok(Arc::new(Self { id, level: row.level, segment: Arc::new(segment), file: Arc::new(file) }))
+    }
+
+    /// What the manifest says of this table.
+    pub(crate) fn row(&self) -> TableRow {
+        TableRow::of(self.segment.meta(), self.level)
+    }
+
+    /// The same file at another level.
+    pub(crate) fn moved_to(&self, level: u8) -> Arc<Self> {
+        Arc::new(Self { id: self.id, level, segment: self.segment.clone(), file: self.file.clone() })
+    }
+
+    /// Has the file removed once no version holds it.
+    pub(crate) fn let_go(&self) {
+        self.file.obsolete.store(true, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
+pub(crate) struct TableWriter<'a> {
+    shared: &'a Shared,
+    level: u8,
+    /// Numbers and rows of the finished files.
+    written: Vec<(u64, TableRow)>,
+    /// Names of all files made, to be thrown away unless `finish` succeeds.
+    made: Vec<String>,
+}
+
+impl<'a> TableWriter<'a> {
+    pub(crate) fn new(shared: &'a Shared, level: u8) -> Self {
+        Self { shared, level, written: Vec::new(), made: Vec::new() }
+    }
+
+    /// Writes a run of one keyspace. At the `bottom`, where nothing older can lie beneath, tombstones are
+    /// left out.
+    pub(crate) fn write_run(
+        &mut self,
+        keyspace: u32,
+        run: &mut dyn Entries,
+        bottom: bool,
+        max_lsn: Lsn,
+    ) -> Result<()> {
+        let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
+        while run.next()? {
+            let value = run.value();
+            if value.is_none() && bottom {
+                continue;
+            }
+            let (id, mut writer) = match open.take() {
+                Some(open) => open,
+                None => self.begin(keyspace)?,
+            };
+            writer.add(run.key(), value.as_deref())?;
+            if writer.written_bytes() >= self.shared.options.segment_bytes {
+                self.end(id, writer, max_lsn)?;
+            } else {
+                open = Some((id, writer));
+            }
+        }
+        match open {
+            Some((id, writer)) => self.end(id, writer, max_lsn),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, keyspace: u32) -> Result<(u64, SegmentWriter<FileWriter>)> {
+        let id = self.shared.next_file_number();
+        let name = files::segment(id);
+        let file =
+            self.shared.disk.create(&name).map_err(|source| self.shared.io_error("create", &name, source))?;
+        self.made.push(name);
+        let options = SegmentOptions { keyspace, block_bytes: self.shared.options.block_bytes };
+        Ok((id, SegmentWriter::new(FileWriter::new(file), options)))
+    }
+
+    /// Completes a file and makes its contents durable.
+    fn end(&mut self, id: u64, writer: SegmentWriter<FileWriter>, max_lsn: Lsn) -> Result<()> {
+        let name = files::segment(id);
+        let (mut file, meta) = writer.finish(max_lsn)?;
+        let synced = file.flush().and_then(|()| file.file.sync());
+        synced.map_err(|source| self.shared.io_error("write", &name, source))?;
+        self.written.push((id, TableRow::of(&meta, self.level)));
+        Ok(())
+    }
+
+    /// Makes the files' names durable and opens them.
+    pub(crate) fn finish(mut self) -> Result<Vec<Arc<Table>>> {
+        let shared = self.shared;
+        if !self.written.is_empty() {
+            shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
+        }
+        let open = |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, *id, *row, &shared.trash);
+        let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
+        self.made.clear();
+        Ok(tables)
+    }
+}
+
+impl Drop for TableWriter<'_> {
+    fn drop(&mut self) {
+        for name in self.made.drain(..) {
+            self.shared.trash.push(name);
+        }
+    }
+}
+
+/// Appends to a file through a buffer.
+pub(crate) struct FileWriter {
+    file: Arc<dyn File>,
+    buffer: Vec<u8>,
+    offset: u64,
+}
+
+impl FileWriter {
+    fn new(file: Arc<dyn File>) -> Self {
+        Self { file, buffer: Vec::with_capacity(WRITE_BUFFER_BYTES), offset: 0 }
+    }
+}
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= WRITE_BUFFER_BYTES {
+            self.file.write_at(bytes, self.offset)?;
+            self.offset += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.buffer, self.offset)?;
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! A version: everything a reader at one commit needs, immutable, shared by `Arc`.
+//!
+//! ```text
+//! Version ─┬─ active     the memtable's view at this commit
+//!          ├─ frozen     memtables waiting to be flushed, newest first
+//!          └─ tables     keyspace → level 0 (newest first), level 1, … (by key, disjoint)
+//! ```
+//!
+//! Invariants:
+//! - a key's entry in an earlier place of that order is newer than its entry in a later place;
+//! - every commit up to `flushed` is in `tables`; every later one is in `active` or `frozen`.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use logwood_index::{Chain, Direction, Entries, MemtableView, Segment};
+use logwood_wal::Lsn;
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::keyspace::Keyspace;
+use crate::maintenance::Background;
+use crate::view::Bounds;
+
+/// Names of files that nothing refers to any more, waiting to be removed by background work.
+pub(crate) struct Trash {
+    names: Mutex<Vec<String>>,
+    background: Arc<Background>,
+}
+
+impl Trash {
+    pub(crate) fn new(background: Arc<Background>) -> Self {
+        Self { names: Mutex::default(), background }
+    }
+
+    pub(crate) fn push(&self, name: String) {
+        self.names.lock().push(name);
+        self.background.wake();
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.names.lock())
+    }
+}
+
+impl std::fmt::Debug for Trash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.names.lock().iter()).finish()
+    }
+}
+
+/// A segment in its place: the open file and what the manifest says of it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The file's number.
+    pub(crate) id: u64,
+    pub(crate) level: u8,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<TableFile>,
+}
+
+/// The file of a segment. When it is obsolete and the last version that holds it is dropped, its name
+/// goes to the trash.
+#[derive(Debug)]
+pub(crate) struct TableFile {
+    pub(crate) name: String,
+    pub(crate) obsolete: std::sync::atomic::AtomicBool,
+    pub(crate) trash: Arc<Trash>,
+}
+
+impl Drop for TableFile {
+    fn drop(&mut self) {
+        if *self.obsolete.get_mut() {
+            self.trash.push(std::mem::take(&mut self.name));
+        }
+    }
+}
+
+impl Table {
+    fn overlaps(&self, bounds: Bounds<'_>) -> bool {
+        let meta = self.segment.meta();
+        let below = match bounds.1 {
+            Bound::Included(high) => &meta.min_key[..] <= high,
+            Bound::Excluded(high) => &meta.min_key[..] < high,
+            Bound::Unbounded => true,
+        };
+        let above = match bounds.0 {
+            Bound::Included(low) => &meta.max_key[..] >= low,
+            Bound::Excluded(low) => &meta.max_key[..] > low,
+            Bound::Unbounded => true,
+        };
+        below && above
+    }
+}
+
+/// The segments of one keyspace, by level.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Levels {
+    /// Index 0: newest first, ranges may overlap. Others: by key, disjoint.
+    pub(crate) levels: Vec<Vec<Arc<Table>>>,
+}
+
+impl Levels {
+    pub(crate) fn insert(&mut self, table: Arc<Table>) {
+        let level = usize::from(table.level);
+        if self.levels.len() <= level {
+            self.levels.resize(level + 1, Vec::new());
+        }
+        let tables = &mut self.levels[level];
+        let at = if level == 0 {
+            tables.partition_point(|other| other.id > table.id)
+        } else {
+            tables.partition_point(|other| other.segment.meta().min_key < table.segment.meta().min_key)
+        };
+        tables.insert(at, table);
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) {
+        for level in &mut self.levels {
+            level.retain(|table| table.id != id);
+        }
+        while self.levels.last().is_some_and(Vec::is_empty) {
+            self.levels.pop();
+        }
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.levels.iter().flatten()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        for (level, tables) in self.levels.iter().enumerate() {
+            if level == 0 {
+                for table in tables {
+                    let meta = table.segment.meta();
+                    if key < &meta.min_key[..] || key > &meta.max_key[..] {
+                        continue;
+                    }
+                    if let Some(found) = table.segment.get(key)? {
+                        return Ok(Some(found));
+                    }
+                }
+                continue;
+            }
+            let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
+            if let Some(table) = tables.get(at)
+                && &table.segment.meta().min_key[..] <= key
+                && let Some(found) = table.segment.get(key)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// All segments, by keyspace.
+pub(crate) type Tables = BTreeMap<u32, Arc<Levels>>;
+
+/// Everything a reader at one commit needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    /// Commits up to this one are visible.
+    pub(crate) lsn: Lsn,
+    /// Commits up to this one are in `tables`.
+    pub(crate) flushed: Lsn,
+    pub(crate) active: MemtableView,
+    pub(crate) frozen: Arc<[MemtableView]>,
+    pub(crate) tables: Arc<Tables>,
+}
+
+impl Version {
+    pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(entry) = self.active.get(keyspace.0, key) {
+            return Ok(entry.value);
+        }
+        for memtable in self.frozen.iter() {
+            if let Some(entry) = memtable.get(keyspace.0, key) {
+                return Ok(entry.value);
+            }
+        }
+        match self.tables.get(&keyspace.0) {
+            Some(levels) => Ok(levels.get(key)?.flatten()),
+            None => Ok(None),
+        }
+    }
+
+    /// Appends the sorted runs that hold rows of a range, newest first.
+    pub(crate) fn scan_into<'a>(
+        &self,
+        keyspace: Keyspace,
+        bounds: Bounds<'_>,
+        direction: Direction,
+        runs: &mut Vec<Box<dyn Entries + 'a>>,
+    ) {
+        for memtable in std::iter::once(&self.active).chain(self.frozen.iter()) {
+            if memtable.entry_count() > 0 {
+                runs.push(Box::new(memtable.scan(keyspace.0, bounds, direction)));
+            }
+        }
+        let Some(levels) = self.tables.get(&keyspace.0) else { return };
+        for (level, tables) in levels.levels.iter().enumerate() {
+            let hit: Vec<_> = tables.iter().filter(|table| table.overlaps(bounds)).cloned().collect();
+            if level == 0 || hit.len() == 1 {
+                for table in hit {
+                    runs.push(Box::new(table.segment.scan(bounds, direction)));
+                }
+            } else if !hit.is_empty() {
+                runs.push(chain(hit, bounds, direction));
+            }
+        }
+    }
+
+    /// Whether any commit after `since` wrote `key`. Only the memtables are asked, so `since` must not be
+    /// below `flushed`.
+    pub(crate) fn key_written_since(&self, keyspace: u32, key: &[u8], since: Lsn) -> bool {
+        debug_assert!(since >= self.flushed);
+        let mut memtables = std::iter::once(&self.active).chain(self.frozen.iter());
+        memtables.any(|memtable| memtable.lsn_of(keyspace, key).is_some_and(|lsn| lsn > since))
+    }
+
+    /// Whether any commit after `since` wrote a key within bounds; `since` as above.
+    pub(crate) fn range_written_since(&self, keyspace: u32, bounds: Bounds<'_>, since: Lsn) -> bool {
+        debug_assert!(since >= self.flushed);
+        let mut memtables = std::iter::once(&self.active).chain(self.frozen.iter());
+        memtables.any(|memtable| memtable.max_lsn() > since && memtable.any_newer(keyspace, bounds, since))
+    }
+}
+
+/// The tables of one level, one behind the other.
+fn chain(mut tables: Vec<Arc<Table>>, bounds: Bounds<'_>, direction: Direction) -> Box<dyn Entries> {
+    if direction == Direction::Backward {
+        tables.reverse();
+    }
+    let bounds = crate::scan::own(bounds);
+    let open = move |table: Arc<Table>| -> Box<dyn Entries> {
+        Box::new(table.segment.scan(crate::scan::borrow(&bounds), direction))
+    };
+    Box::new(Chain::new(tables.into_iter().map(open)))
+}

@@ -1,0 +1,56 @@
+//! The database's own thread does what follows from commits, without being asked.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, Instant};
+
+use logwood::{Database, Durability, Metric, Options, VectorSchema, Vectors};
+
+/// Waits until something holds; a bound, not a measure.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_vector_graph_is_built_after_the_commits_that_ask_for_one() {
+    let db = Database::open("memory://", Options::new()).unwrap();
+    let field = db
+        .transact(|tx| {
+            let field = Vectors::create(tx, "field", VectorSchema::new(4, Metric::L2))?;
+            for n in 0..1_200_u16 {
+                let at = f32::from(n);
+                field.set(tx, &n.to_string(), &[at, at % 7.0, at % 11.0, at % 13.0])?;
+            }
+            Ok(field)
+        })
+        .unwrap();
+    eventually("the building of the graph", || {
+        let stats = field.stats(&db.snapshot()).unwrap();
+        stats.points == 1_200 && stats.pending == 0
+    });
+}
+
+#[test]
+fn a_buffered_commit_becomes_durable_by_itself() {
+    let db = Database::open("memory://", Options::new().sync_interval_ms(10)).unwrap();
+    let space = db.keyspace("rows").unwrap();
+    let mut tx = db.begin();
+    tx.set_durability(Durability::Buffered);
+    tx.put(space, b"key", b"value").unwrap();
+    let lsn = tx.commit().unwrap();
+    eventually("the sync", || db.stats().durable_lsn >= lsn);
+}
+
+#[test]
+fn full_memtables_are_flushed_and_files_without_a_reader_removed() {
+    let db = Database::open("memory://", Options::new().memtable_bytes(64 << 10)).unwrap();
+    let space = db.keyspace("rows").unwrap();
+    for n in 0..400_u32 {
+        db.transact(|tx| tx.put(space, &(n % 40).to_be_bytes(), &[n as u8; 1_000])).unwrap();
+    }
+    eventually("the flush", || db.stats().flushed_lsn > 0 && db.stats().frozen_memtables == 0);
+}

@@ -1,0 +1,226 @@
+//! Random operations on an engine beside plain `BTreeMap`s: through flushes, compactions, snapshots,
+//! transactions, refused transactions, closes and crashes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use logwood::{Database, Disk, Error, Keyspace, MemoryDisk, Options, Snapshot, View};
+use proptest::prelude::*;
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Write(Vec<(u8, Vec<u8>, Option<Vec<u8>>)>),
+    RollBack(u8, Vec<u8>),
+    Get(u8, Vec<u8>),
+    Range(u8, Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
+    Snapshot,
+    VerifySnapshots,
+    Maintain,
+    Flush,
+    Compact,
+    Reopen,
+    Abandon,
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(0u8..4, 0..4),
+        (0u16..300).prop_map(|n| format!("a long common prefix of keys/{n:05}").into_bytes()),
+        proptest::collection::vec(prop_oneof![Just(0u8), Just(255), any::<u8>()], 0..12),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..40),
+        1 => (any::<u8>(), 1_000usize..6_000).prop_map(|(byte, len)| vec![byte; len]),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![Just(Bound::Unbounded), key().prop_map(Bound::Included), key().prop_map(Bound::Excluded),]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let write = (0u8..3, key(), proptest::option::weighted(0.75, value()));
+    prop_oneof![
+        12 => proptest::collection::vec(write, 1..20).prop_map(Op::Write),
+        1 => (0u8..3, key()).prop_map(|(space, key)| Op::RollBack(space, key)),
+        6 => (0u8..3, key()).prop_map(|(space, key)| Op::Get(space, key)),
+        6 => (0u8..3, bound(), bound(), proptest::collection::vec(any::<bool>(), 0..60))
+            .prop_map(|(space, low, high, ends)| Op::Range(space, low, high, ends)),
+        2 => Just(Op::Snapshot),
+        2 => Just(Op::VerifySnapshots),
+        3 => Just(Op::Maintain),
+        2 => Just(Op::Flush),
+        1 => Just(Op::Compact),
+        1 => Just(Op::Reopen),
+        1 => Just(Op::Abandon),
+    ]
+}
+
+struct Twin {
+    disk: Arc<dyn Disk>,
+    db: Option<Database>,
+    spaces: Vec<Keyspace>,
+    maps: Vec<Map>,
+    snapshots: Vec<(Snapshot, Vec<Map>)>,
+}
+
+fn options() -> Options {
+    Options::new()
+        .background(false)
+        .memtable_bytes(64 << 10)
+        .segment_bytes(64 << 10)
+        .log_file_bytes(32 << 10)
+        .block_bytes(512)
+        .seed(Some(1))
+}
+
+impl Twin {
+    fn new() -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let mut twin =
+            Self { disk, db: None, spaces: Vec::new(), maps: vec![Map::new(); 3], snapshots: Vec::new() };
+        twin.open();
+        twin
+    }
+
+    fn open(&mut self) {
+        let db = Database::open_on(self.disk.clone(), options()).unwrap();
+        self.spaces = ["x", "y", "z"].iter().map(|name| db.keyspace(name).unwrap()).collect();
+        self.db = Some(db);
+        self.verify_all(&self.db().snapshot(), &self.maps);
+    }
+
+    fn db(&self) -> &Database {
+        self.db.as_ref().unwrap()
+    }
+
+    fn verify_all(&self, view: &Snapshot, maps: &[Map]) {
+        for (space, map) in self.spaces.iter().zip(maps) {
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            let rows: Vec<_> = view.range(*space, all).unwrap().map(Result::unwrap).collect();
+            let expected: Vec<_> = map.iter().map(|(k, v)| (k.clone().into(), v.clone().into())).collect();
+            assert_eq!(rows, expected);
+        }
+    }
+
+    fn range(&self, space: usize, low: &Bound<Vec<u8>>, high: &Bound<Vec<u8>>, ends: &[bool]) {
+        let snapshot = self.db().snapshot();
+        let bounds = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+        let mut found = snapshot.range(self.spaces[space], bounds).unwrap();
+        let within = |key: &[u8]| std::ops::RangeBounds::<[u8]>::contains(&bounds, key);
+        let expected: Vec<_> = self.maps[space].iter().filter(|(key, _)| within(key)).collect();
+        let mut expected = expected.into_iter();
+        for front in ends {
+            let (found, expected) = if *front {
+                (found.next(), expected.next())
+            } else {
+                (found.next_back(), expected.next_back())
+            };
+            let found = found.map(|row| row.unwrap());
+            let found = found.as_ref().map(|(key, value)| (&key[..], &value[..]));
+            assert_eq!(found, expected.map(|(key, value)| (&key[..], &value[..])));
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Write(writes) => {
+                let db = self.db.as_ref().unwrap();
+                db.transact(|tx| {
+                    for (space, key, value) in &writes {
+                        let space = self.spaces[usize::from(*space)];
+                        match value {
+                            Some(value) => tx.put(space, key, value)?,
+                            None => tx.delete(space, key)?,
+                        }
+                        assert_eq!(tx.get(space, key)?.as_deref(), value.as_deref());
+                    }
+                    Ok(())
+                })
+                .unwrap();
+                for (space, key, value) in writes {
+                    let map = &mut self.maps[usize::from(space)];
+                    match value {
+                        Some(value) => map.insert(key, value),
+                        None => map.remove(&key),
+                    };
+                }
+            }
+            Op::RollBack(space, key) => {
+                let refused = self.db().transact(|tx| {
+                    tx.put(self.spaces[usize::from(space)], &key, b"never seen")?;
+                    Err::<(), _>(Error::Abort("on purpose".to_owned()))
+                });
+                assert!(matches!(refused, Err(Error::Abort(_))));
+            }
+            Op::Get(space, key) => {
+                let space = usize::from(space);
+                let found = self.db().snapshot().get(self.spaces[space], &key).unwrap();
+                assert_eq!(found.as_deref(), self.maps[space].get(&key).map(Vec::as_slice));
+            }
+            Op::Range(space, low, high, ends) => self.range(usize::from(space), &low, &high, &ends),
+            Op::Snapshot => self.snapshots.push((self.db().snapshot(), self.maps.clone())),
+            Op::VerifySnapshots => {
+                for (snapshot, maps) in &self.snapshots {
+                    self.verify_all(snapshot, maps);
+                }
+                self.snapshots.clear();
+            }
+            Op::Maintain => drop(self.db().maintain().unwrap()),
+            Op::Flush => self.db().flush().unwrap(),
+            Op::Compact => self.db().compact().unwrap(),
+            Op::Reopen => {
+                self.snapshots.clear();
+                self.db.take().unwrap().close().unwrap();
+                self.open();
+            }
+            Op::Abandon => {
+                // As a process that dies: nothing is closed, the lock goes with the process.
+                self.snapshots.clear();
+                let db = self.db.take().unwrap();
+                let disk = self.disk.clone();
+                self.disk = copy_of(&disk);
+                drop(db);
+                self.open();
+            }
+        }
+    }
+}
+
+/// The disk as another process would find it now.
+fn copy_of(disk: &Arc<dyn Disk>) -> Arc<dyn Disk> {
+    let copy = MemoryDisk::new();
+    for name in disk.list().unwrap() {
+        let file = copy.create(&name).unwrap();
+        file.write_at(&disk.map(&name).unwrap(), 0).unwrap();
+    }
+    Arc::new(copy)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_engine_behaves_like_maps(ops in proptest::collection::vec(op(), 1..120)) {
+        let mut twin = Twin::new();
+        for op in ops {
+            twin.apply(op);
+        }
+        let snapshot = twin.db().snapshot();
+        twin.verify_all(&snapshot, &twin.maps);
+        drop(snapshot);
+        twin.snapshots.clear();
+        twin.db.take().unwrap().close().unwrap();
+        let db = Database::open_on(twin.disk.clone(), options()).unwrap();
+        let report = db.check().unwrap();
+        prop_assert!(report.is_sound(), "{:?}", report.findings);
+    }
+}
