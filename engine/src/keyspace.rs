@@ -1,7 +1,7 @@
 //! Keyspaces: independent ordered maps from bytes to bytes, named in the catalog, numbered in the files.
 
 use crate::catalog;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::transaction::Transaction;
 use crate::view::View;
 
@@ -45,7 +45,9 @@ pub(crate) fn create(tx: &mut Transaction, name: &str) -> Result<Keyspace> {
         Some(row) => catalog::decode_number(&row, "next", KIND)?,
         None => Keyspace::FIRST_FREE,
     };
-    catalog::put(tx, "next", KIND, &(number + 1).to_le_bytes())?;
+    let full = Error::TooMany { what: "keyspaces, dropped ones included", limit: u64::from(u32::MAX) };
+    let next = number.checked_add(1).ok_or(full)?;
+    catalog::put(tx, "next", KIND, &next.to_le_bytes())?;
     catalog::put(tx, KIND, name, &number.to_le_bytes())?;
     catalog::put(tx, "live", &number.to_string(), name.as_bytes())?;
     Ok(Keyspace(number))

@@ -162,17 +162,24 @@ fn next_file_number(names: &[String], rows: &ManifestRows) -> Result<u64> {
     Ok(rows.next_file()?.max(last.saturating_add(1)))
 }
 
+fn nothing_there(disk: &Arc<dyn Disk>) -> Error {
+    let reason = "there is nothing in it, and it is not to be created".to_owned();
+    Error::NotADatabase { path: disk.path(""), reason }
+}
+
 /// Opens, and where allowed creates, the database on a disk for writing.
 pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<Arc<Shared>> {
+    // Before the lock is taken, which makes a file: what is no database stays as it was found.
+    let found = list(&disk)?;
+    if found.is_empty() && !options.create {
+        return Err(nothing_there(&disk));
+    }
     let lock = lock(&disk)?;
     let names = list(&disk)?;
     let manifest = read_manifest(&disk, &names)?;
     let (rows, created) = match manifest {
         Some(rows) => (rows, None),
-        None if !options.create => {
-            let reason = "there is nothing in it, and it is not to be created".to_owned();
-            return Err(Error::NotADatabase { path: disk.path(""), reason });
-        }
+        None if !options.create => return Err(nothing_there(&disk)),
         None => {
             let manifest = Manifest::open(&disk, options.clock.clone(), seed)?;
             (manifest.rows().clone(), Some(manifest))
