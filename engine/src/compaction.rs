@@ -16,23 +16,37 @@ use crate::shared::Shared;
 use crate::tables::TableWriter;
 use crate::version::{Levels, Table, Tables, Version};
 
+/// Segments in level 0 of a keyspace from which on merging them comes before the next flush: a get asks
+/// each of them, and each is a mapped file.
+const LEVEL_0_DEEP: usize = 12;
+
 /// Does the most pressing compaction. Says whether there was one.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
-    compact(shared, choose)
+    compact(shared, choose, 0)
+}
+
+/// Does a compaction of a keyspace whose level 0 is deep. Says whether there was one. A writer that keeps
+/// the flush busy would otherwise never let a compaction have its turn.
+pub(crate) fn step_deep(shared: &Arc<Shared>) -> Result<bool> {
+    compact(shared, choose, LEVEL_0_DEEP)
 }
 
 /// Does the next compaction towards one level a keyspace. Says whether there was one.
 pub(crate) fn step_full(shared: &Arc<Shared>) -> Result<bool> {
-    compact(shared, choose_full)
+    compact(shared, choose_full, 0)
 }
 
 type Choice = fn(&[Vec<SegmentInfo>], &CompactionOptions) -> Option<Compaction>;
 
-fn compact(shared: &Arc<Shared>, choice: Choice) -> Result<bool> {
+/// Carries out the first choice among the keyspaces with at least so many segments in level 0.
+fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     let snapshot = shared.snapshot();
     for (number, levels) in snapshot.version.tables.iter() {
+        if levels.levels.first().map_or(0, Vec::len) < level_0_min {
+            continue;
+        }
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
             let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };

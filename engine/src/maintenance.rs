@@ -136,7 +136,7 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     if shared.background.take_sync() {
         named("sync", shared.sync())?;
     }
-    if named("flush", flush::step(shared))? {
+    if named("compaction", compaction::step_deep(shared))? || named("flush", flush::step(shared))? {
         return Ok(true);
     }
     if named("flush", flush::bound_log(shared))? {

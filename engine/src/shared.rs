@@ -84,8 +84,9 @@ impl Shared {
         while self.published.current().frozen.len() > self.options.frozen_memtables_max {
             if self.options.background {
                 self.background.wait_for_flush()?;
-            } else {
-                crate::flush::step(self)?;
+            } else if !crate::maintenance::step(self)? {
+                // Frozen memtables that no step flushes: the database was closed.
+                return Err(Error::Closed);
             }
         }
         Ok(())

@@ -54,3 +54,26 @@ fn full_memtables_are_flushed_and_files_without_a_reader_removed() {
     }
     eventually("the flush", || db.stats().flushed_lsn > 0 && db.stats().frozen_memtables == 0);
 }
+
+#[test]
+fn compaction_has_its_turn_beside_a_writer_that_keeps_the_flush_busy() {
+    for background in [true, false] {
+        let options = Options::new().memtable_bytes(64 << 10).background(background);
+        let db = Database::open("memory://", options).unwrap();
+        let spaces: Vec<_> = (0..4).map(|n| db.keyspace(&format!("space {n}")).unwrap()).collect();
+        let mut deepest = 0;
+        for n in 0..3_000_u64 {
+            let mut tx = db.begin();
+            tx.set_durability(Durability::None);
+            for space in &spaces {
+                tx.put(*space, &(n * 7919 % 900).to_be_bytes(), &[n as u8; 400]).unwrap();
+            }
+            tx.commit().unwrap();
+            if n % 50 == 0 {
+                deepest = deepest.max(db.stats().levels.first().map_or(0, |level| level.segments));
+            }
+        }
+        // Four keyspaces of the test and a few of the engine's own, each a dozen deep at the most.
+        assert!((5..=100).contains(&deepest), "{deepest} segments in level 0, background {background}");
+    }
+}
