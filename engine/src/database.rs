@@ -11,6 +11,7 @@ use crate::batch::Batch;
 use crate::check::{self, CheckReport};
 use crate::error::{Error, Result};
 use crate::keyspace::{self, Keyspace};
+use crate::maintenance::Task;
 use crate::options::Options;
 use crate::shared::{Mode, Shared};
 use crate::snapshot::Snapshot;
@@ -199,6 +200,15 @@ impl Database {
     /// [`Error::Background`], naming the step.
     pub fn maintain(&self) -> Result<bool> {
         maintenance::step(&self.shared)
+    }
+
+    /// Does one step of one kind of background work, whether or not it is its turn. Says whether there was
+    /// anything to do.
+    ///
+    /// # Errors
+    /// [`Error::Background`], naming the task.
+    pub fn run(&self, task: Task) -> Result<bool> {
+        maintenance::run_task(&self.shared, task)
     }
 
     /// Writes everything committed into segments, and lets the log up to there go.

@@ -237,6 +237,7 @@ pub use logwood_wal::{
     Clock, Disk, Durability, Follower, Kind as OpKind, ManualClock, MemoryDisk, Op, OwnedRecord, RealDisk,
     Record, SystemClock,
 };
+pub use maintenance::Task;
 pub use object::{
     Bucket, BucketOptions, BucketStats, CONTENT_TYPE_BYTES_MAX, ListOptions, Listing, METADATA_BYTES_MAX,
     OBJECT_BYTES_MAX, ObjectInfo, ObjectReader, PutOptions, Staged, StoredObject,

@@ -131,34 +131,94 @@ impl Background {
     }
 }
 
-/// Does one step of whatever is due. Says whether there was anything.
-pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
-    if shared.background.take_sync() {
-        named("sync", shared.sync())?;
-    }
-    if named("compaction", compaction::step_deep(shared))? || named("flush", flush::step(shared))? {
-        return Ok(true);
-    }
-    if named("flush", flush::bound_log(shared))? {
-        return Ok(true);
-    }
-    if named("removal of dead files", remove_dead_files(shared))? {
-        return Ok(true);
-    }
-    if named("compaction", compaction::step(shared))? {
-        return Ok(true);
-    }
-    if named("sweep of objects", crate::object::sweep::sweep_step(shared))? {
-        return Ok(true);
-    }
-    if named("building of vector graphs", crate::vector::build_step(shared))? {
-        return Ok(true);
-    }
-    named("preparation of the log", prepare_log(shared))
+/// A kind of background work.
+///
+/// [`Database::maintain`](crate::Database::maintain) does whatever is due, in a fixed order;
+/// [`Database::run`](crate::Database::run) does a step of one kind, so that a test can choose any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Task {
+    /// Syncs the log for commits that asked for it within an interval.
+    Sync,
+    /// Writes the oldest frozen memtable as segments.
+    Flush,
+    /// Merges segments.
+    Compact,
+    /// Removes segments that nothing refers to any more.
+    RemoveFiles,
+    /// Removes contents of objects that nothing refers to any more.
+    SweepObjects,
+    /// Brings a vector graph up to date.
+    BuildVectors,
+    /// Makes the log's next file ready.
+    PrepareLog,
 }
 
-fn named<T>(step: &'static str, result: Result<T>) -> Result<T> {
-    result.map_err(|source| Error::Background { step, source: Box::new(source) })
+impl Task {
+    /// Every kind of work, in the order in which [`Database::maintain`](crate::Database::maintain) looks for it.
+    pub const ALL: [Self; 7] = [
+        Self::Sync,
+        Self::Flush,
+        Self::RemoveFiles,
+        Self::Compact,
+        Self::SweepObjects,
+        Self::BuildVectors,
+        Self::PrepareLog,
+    ];
+
+    /// What it is called in an error.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Flush => "flush",
+            Self::Compact => "compaction",
+            Self::RemoveFiles => "removal of dead files",
+            Self::SweepObjects => "sweep of objects",
+            Self::BuildVectors => "building of vector graphs",
+            Self::PrepareLog => "preparation of the log",
+        }
+    }
+}
+
+/// Does one step of whatever is due. Says whether there was anything.
+pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
+    run_task(shared, Task::Sync)?;
+    // Before the flush, which a writer can keep busy.
+    if named(Task::Compact, compaction::step_deep(shared))? {
+        return Ok(true);
+    }
+    for task in &Task::ALL[1..] {
+        if run_task(shared, *task)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Does one step of this kind of work. Says whether there was anything to do.
+pub(crate) fn run_task(shared: &Arc<Shared>, task: Task) -> Result<bool> {
+    let done = match task {
+        Task::Sync => sync_if_wanted(shared),
+        Task::Flush => flush::step(shared).and_then(|done| Ok(done || flush::bound_log(shared)?)),
+        Task::Compact => compaction::step(shared),
+        Task::RemoveFiles => remove_dead_files(shared),
+        Task::SweepObjects => crate::object::sweep::sweep_step(shared),
+        Task::BuildVectors => crate::vector::build_step(shared),
+        Task::PrepareLog => prepare_log(shared),
+    };
+    named(task, done)
+}
+
+fn named<T>(task: Task, result: Result<T>) -> Result<T> {
+    result.map_err(|source| Error::Background { step: task.name(), source: Box::new(source) })
+}
+
+fn sync_if_wanted(shared: &Shared) -> Result<bool> {
+    let wanted = shared.background.take_sync();
+    if wanted {
+        shared.sync()?;
+    }
+    Ok(wanted)
 }
 
 /// Makes the log's next file ready, so that no commit waits for it and a full disk is found early.
