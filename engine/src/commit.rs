@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::counter;
 use crate::error::{Error, Result};
+use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::published::Published;
 use crate::read_set::ReadSet;
@@ -22,8 +23,8 @@ use crate::write_set::{RowKey, WriteSet};
 /// A commit on its way.
 pub(crate) struct Request {
     writes: Arc<WriteSet>,
-    /// What was read, and in which version.
-    reads: Option<(ReadSet, Arc<Version>)>,
+    /// What was read, and where.
+    reads: Option<(ReadSet, Arc<Hold>)>,
     /// The rows of `writes`, encoded by the committing thread.
     ops: OpsBuffer,
     /// The counters' new values: known only once the request's place in the order is.
@@ -32,7 +33,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(writes: WriteSet, reads: Option<(ReadSet, Arc<Version>)>) -> Result<Self> {
+    pub(crate) fn new(writes: WriteSet, reads: Option<(ReadSet, Arc<Hold>)>) -> Result<Self> {
         let ops = writes.encode()?;
         Ok(Self { writes: Arc::new(writes), reads, ops, counters: Vec::new(), counter_ops: OpsBuffer::new() })
     }
@@ -76,7 +77,7 @@ impl Committer {
         }
     }
 
-    fn validate(&self, request: &Request, now: &Arc<Version>) -> Result<()> {
+    fn validate(&self, request: &Request, now: &Arc<Hold>) -> Result<()> {
         let Some((reads, then)) = &request.reads else { return Ok(()) };
         let holds =
             self.admitted.iter().all(|writes| reads.untouched_by(writes)) && reads.holds(then, now)?;
@@ -144,7 +145,7 @@ impl Committer {
         let active = self.memtable.publish();
         self.published.change(|version| {
             let frozen = std::iter::once(view).chain(version.frozen.iter().cloned()).collect();
-            Version { lsn, active, frozen, ..version.clone() }
+            Version { lsn, memtable: version.memtable + 1, active, frozen, ..version.clone() }
         });
         (self.on_frozen)();
     }
@@ -153,7 +154,7 @@ impl Committer {
     pub(crate) fn freeze(&mut self) {
         let view = self.memtable.publish();
         if view.entry_count() > 0 {
-            self.freeze_as(self.published.current().lsn, view);
+            self.freeze_as(self.published.hold().lsn, view);
         }
     }
 
@@ -174,9 +175,9 @@ impl Sequencer for Committer {
         if let Some(error) = self.background_error.lock().take() {
             return Err(error);
         }
-        let now = self.published.current();
+        let now = self.published.hold();
         self.validate(request, &now)?;
-        self.settle_counters(request, &now)?;
+        now.read(|now| self.settle_counters(request, now))?;
         if !self.group_counters.is_empty() {
             for (row, _) in request.writes.rows() {
                 self.group_counters.remove(row);

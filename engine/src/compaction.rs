@@ -43,7 +43,8 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     let snapshot = shared.snapshot();
-    for (number, levels) in snapshot.version.tables.iter() {
+    let version = snapshot.hold.version()?;
+    for (number, levels) in version.tables.iter() {
         if levels.levels.first().map_or(0, Vec::len) < level_0_min {
             continue;
         }

@@ -151,7 +151,7 @@ impl Database {
     /// As [`Database::write`].
     pub fn write_with(&self, batch: Batch, durability: Durability) -> Result<u64> {
         if batch.writes.is_empty() {
-            return Ok(self.shared.published.current().lsn);
+            return Ok(self.shared.published.hold().lsn);
         }
         self.shared.commit(batch.writes, None, durability)
     }
@@ -239,7 +239,7 @@ impl Database {
     /// Damage, or a failed read.
     pub fn refresh(&self) -> Result<u64> {
         match &self.shared.mode {
-            Mode::Writer(_) => Ok(self.shared.published.current().lsn),
+            Mode::Writer(_) => Ok(self.shared.published.hold().lsn),
             Mode::Reader(follow) => follow::refresh(&self.shared, follow),
         }
     }

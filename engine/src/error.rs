@@ -77,6 +77,16 @@ pub enum Error {
     /// What this transaction read was changed by a commit since; run it again on a new snapshot.
     #[error("the transaction conflicts with a commit made since it began; run it again")]
     Conflict,
+    /// What was read from was taken back from this snapshot or transaction: all that are open kept more than
+    /// [`Options::pinned_bytes_max`](crate::Options::pinned_bytes_max), and this was the oldest.
+    #[error(
+        "the snapshot of commit {lsn} has expired: it was held until old snapshots kept more than \
+         pinned_bytes_max; take a new one, and hold it for less long"
+    )]
+    Expired {
+        /// The commit that the snapshot is of.
+        lsn: u64,
+    },
     /// A step of background work failed; it is reported to the next commit.
     #[error("background {step} failed: {source}")]
     Background {

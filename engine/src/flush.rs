@@ -25,13 +25,14 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     let snapshot = shared.snapshot();
-    let Some(memtable) = snapshot.version.frozen.last().cloned() else { return Ok(false) };
+    let version = snapshot.hold.version()?;
+    let Some(memtable) = version.frozen.last().cloned() else { return Ok(false) };
     let flushed = memtable.max_lsn();
     shared.sync()?;
     let mut writer = TableWriter::new(shared, 0);
     for number in memtable.keyspaces() {
         if keyspace::is_live(&snapshot, crate::Keyspace(number))? {
-            let bottom = !snapshot.version.tables.contains_key(&number);
+            let bottom = !version.tables.contains_key(&number);
             write_keyspace(&mut writer, &memtable, number, bottom)?;
         }
     }

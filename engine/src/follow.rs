@@ -79,7 +79,7 @@ impl Follow {
         let mut replay = Replay::new(options.memtable_bytes);
         let active = replay.memtable.publish();
         let mut follow = Self { rows, log, replay, lsn: flushed };
-        let version = Version { lsn: flushed, flushed, active, frozen: Arc::new([]), tables };
+        let version = Version { lsn: flushed, flushed, memtable: 0, active, frozen: Arc::new([]), tables };
         let version = follow.advance(&version)?;
         recovery::check_reach(disk, names, &follow.rows, version.lsn)?;
         Ok((follow, version))
@@ -93,8 +93,9 @@ impl Follow {
             self.lsn = record.lsn;
         }
         let active = self.replay.memtable.publish();
-        let frozen = self.replay.frozen.clone().into();
-        Ok(Version { lsn: self.lsn, active, frozen, ..version.clone() })
+        let frozen: Arc<[_]> = self.replay.frozen.clone().into();
+        let memtable = frozen.len() as u64;
+        Ok(Version { lsn: self.lsn, memtable, active, frozen, ..version.clone() })
     }
 }
 

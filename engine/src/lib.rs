@@ -195,6 +195,7 @@ mod vector;
 
 // A commit: what it writes, what it read, how the leader of a group validates it and makes it visible.
 mod commit;
+mod hold;
 mod published;
 mod read_set;
 mod shared;
@@ -218,6 +219,7 @@ mod check;
 mod compaction;
 mod flush;
 mod maintenance;
+mod pins;
 
 pub use batch::Batch;
 pub use bytes::Bytes;

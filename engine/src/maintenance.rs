@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::shared::Shared;
-use crate::{compaction, flush};
+use crate::{compaction, flush, pins};
 
 /// How long after a commit the thread looks for the work that follows from commits.
 const LOOK_MS: u64 = 100;
@@ -148,6 +148,9 @@ pub enum Task {
     RemoveFiles,
     /// Removes contents of objects that nothing refers to any more.
     SweepObjects,
+    /// Takes versions back from old snapshots when they pin more than
+    /// [`Options::pinned_bytes_max`](crate::Options::pinned_bytes_max).
+    ExpireSnapshots,
     /// Brings a vector graph up to date.
     BuildVectors,
     /// Makes the log's next file ready.
@@ -156,12 +159,13 @@ pub enum Task {
 
 impl Task {
     /// Every kind of work, in the order in which [`Database::maintain`](crate::Database::maintain) looks for it.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sync,
         Self::Flush,
         Self::RemoveFiles,
         Self::Compact,
         Self::SweepObjects,
+        Self::ExpireSnapshots,
         Self::BuildVectors,
         Self::PrepareLog,
     ];
@@ -174,6 +178,7 @@ impl Task {
             Self::Compact => "compaction",
             Self::RemoveFiles => "removal of dead files",
             Self::SweepObjects => "sweep of objects",
+            Self::ExpireSnapshots => "expiry of snapshots",
             Self::BuildVectors => "building of vector graphs",
             Self::PrepareLog => "preparation of the log",
         }
@@ -203,6 +208,7 @@ pub(crate) fn run_task(shared: &Arc<Shared>, task: Task) -> Result<bool> {
         Task::Compact => compaction::step(shared),
         Task::RemoveFiles => remove_dead_files(shared),
         Task::SweepObjects => crate::object::sweep::sweep_step(shared),
+        Task::ExpireSnapshots => pins::expire_step(shared),
         Task::BuildVectors => crate::vector::build_step(shared),
         Task::PrepareLog => prepare_log(shared),
     };

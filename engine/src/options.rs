@@ -35,6 +35,10 @@ pub struct Options {
     pub block_bytes: usize,
     /// How long a [`Durability::Buffered`] commit may wait for its sync, in milliseconds. Default: 100.
     pub sync_interval_ms: u64,
+    /// What old snapshots and transactions together may keep from being given back, files and memory, in
+    /// bytes. Beyond it the oldest one's reads fail with [`Error::Expired`](crate::Error::Expired).
+    /// Default: 1 GiB.
+    pub pinned_bytes_max: u64,
     /// Whether a thread of the database's own does the background work; otherwise
     /// [`Database::maintain`](crate::Database::maintain) does a step of it. Default: yes.
     pub background: bool,
@@ -57,6 +61,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             block_bytes: 8 << 10,
             sync_interval_ms: 100,
+            pinned_bytes_max: 1 << 30,
             background: true,
             clock: Arc::new(SystemClock),
             seed: None,
@@ -93,6 +98,7 @@ impl Options {
         segment_bytes: u64,
         block_bytes: usize,
         sync_interval_ms: u64,
+        pinned_bytes_max: u64,
         background: bool,
         clock: Arc<dyn Clock>,
         seed: Option<u64>,
@@ -105,7 +111,8 @@ impl Options {
         in_range("log_file_bytes", self.log_file_bytes, 16 << 10, 4 << 30)?;
         in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         in_range("block_bytes", self.block_bytes as u64, 512, 32 << 10)?;
-        in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)
+        in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)?;
+        in_range("pinned_bytes_max", self.pinned_bytes_max, 64 << 10, 1 << 60)
     }
 }
 

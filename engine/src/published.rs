@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use logwood_wal::Lsn;
 use parking_lot::{Mutex, RwLock};
 
+use crate::hold::Hold;
 use crate::version::Version;
 use crate::write_set::RowKey;
 
@@ -19,51 +20,90 @@ pub(crate) trait Watch: Send + Sync {
 
 /// The present version, swapped by one atomic pointer: readers never wait.
 pub(crate) struct Published {
-    current: ArcSwap<Version>,
+    current: ArcSwap<Hold>,
     /// Held while a new version is made from the present one. Commits and background work both do that.
     changing: Mutex<()>,
     /// Versions that may still be read, oldest first.
-    live: Mutex<VecDeque<(Lsn, Weak<Version>)>>,
+    live: Mutex<VecDeque<Weak<Hold>>>,
     watches: RwLock<HashMap<u32, Vec<Arc<dyn Watch>>>>,
     durable: AtomicU64,
+    expired: AtomicU64,
 }
 
 impl Published {
     pub(crate) fn new(version: Version, durable: Lsn) -> Self {
-        let version = Arc::new(version);
-        let live = VecDeque::from([(version.lsn, Arc::downgrade(&version))]);
+        let hold = Arc::new(Hold::new(version));
+        let live = VecDeque::from([Arc::downgrade(&hold)]);
         Self {
-            current: ArcSwap::new(version),
+            current: ArcSwap::new(hold),
             changing: Mutex::new(()),
             live: Mutex::new(live),
             watches: RwLock::default(),
             durable: AtomicU64::new(durable),
+            expired: AtomicU64::new(0),
         }
+    }
+
+    /// The present version, for a view to hold.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        self.current.load_full()
     }
 
     /// The present version.
     pub(crate) fn current(&self) -> Arc<Version> {
-        self.current.load_full()
+        loop {
+            // Never expired while it is the present one, so a second look finds a newer one.
+            if let Ok(version) = self.current.load().version() {
+                return version;
+            }
+        }
     }
 
     /// Replaces the present version by what `change` makes of it.
-    pub(crate) fn change(&self, change: impl FnOnce(&Version) -> Version) -> Arc<Version> {
+    pub(crate) fn change(&self, change: impl FnOnce(&Version) -> Version) {
         let _changing = self.changing.lock();
-        let next = Arc::new(change(&self.current.load()));
-        {
-            let mut live = self.live.lock();
-            live.push_back((next.lsn, Arc::downgrade(&next)));
-            self.current.store(next.clone());
-            prune(&mut live);
-        }
-        next
+        let next = Arc::new(Hold::new(change(&self.current())));
+        let mut live = self.live.lock();
+        live.push_back(Arc::downgrade(&next));
+        self.current.store(next);
+        prune(&mut live);
     }
 
     /// The least commit that a live view still reads at.
     pub(crate) fn oldest_view_lsn(&self) -> Lsn {
         let mut live = self.live.lock();
         prune(&mut live);
-        live.front().map_or_else(|| self.current.load().lsn, |(lsn, _)| *lsn)
+        let oldest = live.iter().find_map(Weak::upgrade);
+        oldest.map_or_else(|| self.current.load().lsn, |hold| hold.lsn)
+    }
+
+    /// The versions that are live but no longer the present one, oldest first.
+    pub(crate) fn old_versions(&self) -> Vec<Arc<Version>> {
+        let mut live = self.live.lock();
+        prune(&mut live);
+        let present = self.current.load();
+        let old = live.iter().filter_map(Weak::upgrade).filter(|hold| !Arc::ptr_eq(hold, &present));
+        old.filter_map(|hold| hold.version().ok()).collect()
+    }
+
+    /// Takes the oldest version back from the views that hold it, unless it is the present one. Says whether
+    /// there was one.
+    pub(crate) fn expire_oldest(&self) -> bool {
+        let mut live = self.live.lock();
+        prune(&mut live);
+        let Some(oldest) = live.front().and_then(Weak::upgrade) else { return false };
+        if Arc::ptr_eq(&oldest, &self.current.load()) {
+            return false;
+        }
+        live.pop_front();
+        oldest.expire();
+        self.expired.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// How many versions were taken back.
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
     }
 
     /// The last commit known to be on disk.
@@ -93,11 +133,11 @@ impl Published {
 
 /// Forgets dead versions: at the front always, and everywhere once one long-lived view has made the
 /// queue long, so that it stays in proportion to the live ones.
-fn prune(live: &mut VecDeque<(Lsn, Weak<Version>)>) {
-    while live.front().is_some_and(|(_, version)| version.strong_count() == 0) {
+fn prune(live: &mut VecDeque<Weak<Hold>>) {
+    while live.front().is_some_and(|hold| hold.strong_count() == 0) {
         live.pop_front();
     }
     if live.len() >= 64 && live.len().is_power_of_two() {
-        live.retain(|(_, version)| version.strong_count() > 0);
+        live.retain(|hold| hold.strong_count() > 0);
     }
 }

@@ -7,7 +7,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use logwood_wal::Lsn;
+
 use crate::error::Result;
+use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::scan::{OwnBounds, Scan, borrow};
 use crate::version::Version;
@@ -41,33 +44,41 @@ impl ReadSet {
     }
 
     /// Whether everything read in `then` reads the same in `now`.
-    pub(crate) fn holds(&self, then: &Arc<Version>, now: &Arc<Version>) -> Result<bool> {
+    ///
+    /// # Errors
+    /// Those of reading; [`Error::Expired`](crate::Error::Expired) when `then` was taken back and cannot be read.
+    pub(crate) fn holds(&self, then: &Arc<Hold>, now: &Arc<Hold>) -> Result<bool> {
         if then.lsn == now.lsn {
             return Ok(true);
         }
-        // Everything after `then` is still in memtables, whose entries know their commits.
-        if then.lsn >= now.flushed {
-            let key_written = |(keyspace, key): &RowKey| now.key_written_since(*keyspace, key, then.lsn);
-            let range_written = |(keyspace, bounds): &(u32, OwnBounds)| {
-                now.range_written_since(*keyspace, borrow(bounds), then.lsn)
-            };
-            return Ok(!self.keys.iter().any(key_written) && !self.ranges.iter().any(range_written));
+        match now.read(|now| Ok(self.untouched_since(then.lsn, now)))? {
+            Some(untouched) => Ok(untouched),
+            None => self.reads_the_same(then, now),
         }
-        self.reads_the_same(then, now)
+    }
+
+    /// Whether nothing of it was written after commit `since`: known while everything after that is still in
+    /// memtables, whose entries know their commits.
+    fn untouched_since(&self, since: Lsn, now: &Version) -> Option<bool> {
+        if since < now.flushed {
+            return None;
+        }
+        let key_written = |(keyspace, key): &RowKey| now.key_written_since(*keyspace, key, since);
+        let range_written =
+            |(keyspace, bounds): &(u32, OwnBounds)| now.range_written_since(*keyspace, borrow(bounds), since);
+        Some(!self.keys.iter().any(key_written) && !self.ranges.iter().any(range_written))
     }
 
     /// Reads everything again and compares: for a transaction that outlived a flush.
-    fn reads_the_same(&self, then: &Arc<Version>, now: &Arc<Version>) -> Result<bool> {
+    fn reads_the_same(&self, then: &Arc<Hold>, now: &Arc<Hold>) -> Result<bool> {
         for (keyspace, key) in &self.keys {
-            let keyspace = Keyspace(*keyspace);
-            if then.get(keyspace, key)? != now.get(keyspace, key)? {
+            let get = |hold: &Hold| hold.read(|version| version.get(Keyspace(*keyspace), key));
+            if get(then)? != get(now)? {
                 return Ok(false);
             }
         }
         for (keyspace, bounds) in &self.ranges {
-            let scan = |version: &Arc<Version>| {
-                Scan::new(version.clone(), None, Keyspace(*keyspace), borrow(bounds))
-            };
+            let scan = |hold: &Arc<Hold>| Scan::new(hold.clone(), None, Keyspace(*keyspace), borrow(bounds));
             let (mut old, mut new) = (scan(then), scan(now));
             loop {
                 match (old.next().transpose()?, new.next().transpose()?) {

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::commit::Committer;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::hold::Hold;
 use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
@@ -199,11 +200,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let version = Version {
         lsn,
         flushed: rows.flushed()?,
+        memtable: replay.frozen.len() as u64,
         active: replay.memtable.publish(),
         frozen: replay.frozen.into(),
         tables: Arc::new(tables),
     };
-    let ids = Mutex::new(IdAllocator::after(last_id(&Arc::new(version.clone()))?));
+    let ids = Mutex::new(IdAllocator::after(last_id(version.clone())?));
     let published = Arc::new(Published::new(version, lsn));
     let on_frozen = {
         let background = background.clone();
@@ -286,9 +288,9 @@ fn discard_strays(names: &[String], tables: &Tables, trash: &Trash) {
 }
 
 /// The greatest id that was given to a key.
-pub(crate) fn last_id(version: &Arc<Version>) -> Result<u32> {
+pub(crate) fn last_id(version: Version) -> Result<u32> {
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-    let mut rows = crate::scan::Scan::new(version.clone(), None, Keyspace::KEYS, all);
+    let mut rows = crate::scan::Scan::new(Arc::new(Hold::new(version)), None, Keyspace::KEYS, all);
     let Some(last) = rows.next_back().transpose()? else { return Ok(0) };
     let bytes: [u8; 4] = last.0[..].try_into().map_err(|_| Error::Row {
         keyspace: Keyspace::KEYS.0,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use logwood_index::{Direction, Entries, Merge};
 
 use crate::error::Result;
+use crate::hold::Hold;
 use crate::keyspace::Keyspace;
-use crate::version::Version;
 use crate::view::{Bounds, Row};
 use crate::write_set::WriteSet;
 
@@ -51,23 +51,26 @@ pub(crate) fn own(bounds: Bounds<'_>) -> OwnBounds {
 
 /// What a [`Scan`] reads.
 struct Source<'a> {
-    version: Arc<Version>,
+    hold: Arc<Hold>,
     own: Option<&'a WriteSet>,
     keyspace: Keyspace,
     bounds: OwnBounds,
 }
 
 impl<'a> Source<'a> {
-    fn open(&self, direction: Direction) -> Box<dyn Entries + 'a> {
+    fn open(&self, direction: Direction) -> Result<Box<dyn Entries + 'a>> {
         let mut runs: Vec<Box<dyn Entries + 'a>> = Vec::new();
         if let Some(own) = self.own {
             runs.push(Box::new(own.scan(self.keyspace, borrow(&self.bounds), direction)));
         }
-        self.version.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
-        match runs.len() {
+        self.hold.read(|version| {
+            version.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
+            Ok(())
+        })?;
+        Ok(match runs.len() {
             1 => runs.remove(0),
             _ => Box::new(Merge::new(runs, direction)),
-        }
+        })
     }
 }
 
@@ -84,13 +87,13 @@ pub(crate) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(
-        version: Arc<Version>,
+        hold: Arc<Hold>,
         own: Option<&'a WriteSet>,
         keyspace: Keyspace,
         bounds: Bounds<'_>,
     ) -> Self {
         let finished = is_empty(bounds);
-        let source = Source { version, own, keyspace, bounds: self::own(bounds) };
+        let source = Source { hold, own, keyspace, bounds: self::own(bounds) };
         Self { source, front: None, back: None, front_key: None, back_key: None, finished }
     }
 
@@ -109,11 +112,15 @@ impl<'a> Scan<'a> {
         if self.finished {
             return Ok(None);
         }
+        self.source.hold.check()?;
         let end = match direction {
             Direction::Forward => &mut self.front,
             Direction::Backward => &mut self.back,
         };
-        let entries = end.get_or_insert_with(|| self.source.open(direction));
+        let entries = match end {
+            Some(entries) => entries,
+            None => end.insert(self.source.open(direction)?),
+        };
         while entries.next()? {
             let Some(value) = entries.value() else { continue };
             let key = Bytes::copy_from_slice(entries.key());
@@ -137,7 +144,10 @@ impl<'a> Scan<'a> {
     fn step_or_stop(&mut self, direction: Direction) -> Option<Result<Row>> {
         let row = self.step(direction);
         // An error ends the range: what follows it could not be trusted to be complete.
-        self.finished |= row.is_err();
+        if row.is_err() {
+            self.finished = true;
+            (self.front, self.back) = (None, None);
+        }
         row.transpose()
     }
 }

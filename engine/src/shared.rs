@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::commit::{Committer, Request};
 use crate::error::{Error, Result};
 use crate::follow::Follow;
+use crate::hold::Hold;
 use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
@@ -18,7 +19,7 @@ use crate::options::Options;
 use crate::published::{Published, Watch};
 use crate::read_set::ReadSet;
 use crate::snapshot::Snapshot;
-use crate::version::{Trash, Version};
+use crate::version::Trash;
 use crate::write_set::WriteSet;
 
 /// How the database is open.
@@ -51,7 +52,7 @@ pub struct Shared {
 
 impl Shared {
     pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
-        Snapshot { shared: self.clone(), version: self.published.current() }
+        Snapshot { shared: self.clone(), hold: self.published.hold() }
     }
 
     pub(crate) fn writer(&self) -> Result<&Group<Committer>> {
@@ -65,7 +66,7 @@ impl Shared {
     pub(crate) fn commit(
         self: &Arc<Self>,
         writes: WriteSet,
-        reads: Option<(ReadSet, Arc<Version>)>,
+        reads: Option<(ReadSet, Arc<Hold>)>,
         durability: Durability,
     ) -> Result<Lsn> {
         let group = self.writer()?;
@@ -97,7 +98,7 @@ impl Shared {
     pub(crate) fn watch(&self, keyspace: Keyspace, watch: Arc<dyn Watch>) -> Lsn {
         let add = || {
             self.published.add_watch(keyspace.0, watch);
-            self.published.current().lsn
+            self.published.hold().lsn
         };
         match &self.mode {
             // Between two groups, so that no commit is half told.

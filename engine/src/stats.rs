@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::pins;
 use crate::shared::{Mode, Shared};
 
 /// Figures of one level, over all keyspaces.
@@ -28,6 +29,13 @@ pub struct Stats {
     pub flushed_lsn: u64,
     /// The oldest commit that a live snapshot or transaction reads at.
     pub oldest_view_lsn: u64,
+    /// Bytes of files that are kept only because old snapshots or transactions may read them.
+    pub pinned_bytes: u64,
+    /// Memory that is kept only for that reason, in bytes.
+    pub pinned_memory_bytes: u64,
+    /// Versions that were taken back from old snapshots since the database was opened; see
+    /// [`Options::pinned_bytes_max`](crate::Options::pinned_bytes_max).
+    pub expired_versions: u64,
     /// Commits written to the log since it was opened.
     pub commits: u64,
     /// Syncs of the log since it was opened.
@@ -46,11 +54,15 @@ pub struct Stats {
 
 pub(crate) fn collect(shared: &Shared) -> Stats {
     let version = shared.published.current();
+    let pinned = pins::measure(shared);
     let mut stats = Stats {
         lsn: version.lsn,
         durable_lsn: shared.durable_lsn(),
         flushed_lsn: version.flushed,
         oldest_view_lsn: shared.oldest_view_lsn(),
+        pinned_bytes: pinned.files,
+        pinned_memory_bytes: pinned.memory,
+        expired_versions: shared.published.expired(),
         memtable_bytes: version.active.memory_bytes()
             + version.frozen.iter().map(logwood_index::MemtableView::memory_bytes).sum::<usize>(),
         frozen_memtables: version.frozen.len(),

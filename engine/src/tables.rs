@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use logwood_index::{Entries, Segment, SegmentOptions, SegmentWriter};
 use logwood_wal::{Disk, File, Lsn};
@@ -52,7 +51,7 @@ impl Table {
             let reason = "it is another segment than the one the manifest names so".to_owned();
             return Err(Error::Corrupt { path, offset: 0, reason });
         }
-        let file = TableFile { name, obsolete: AtomicBool::new(false), trash: trash.clone() };
+        let file = TableFile::new(name, row.bytes, trash.clone());
         Ok(Arc::new(Self { id, level: row.level, segment: Arc::new(segment), file: Arc::new(file) }))
     }
 
@@ -68,7 +67,7 @@ impl Table {
 
     /// Has the file removed once no version holds it.
     pub(crate) fn let_go(&self) {
-        self.file.obsolete.store(true, std::sync::atomic::Ordering::Release);
+        self.file.let_go();
     }
 }
 

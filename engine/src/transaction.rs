@@ -84,15 +84,15 @@ impl Transaction {
     /// there is nothing to do, and the number is that of the snapshot.
     ///
     /// # Errors
-    /// [`Error::Conflict`](crate::Error::Conflict) when something read was changed since; every other
-    /// error of [`Database::write`](crate::Database::write). After an error nothing of the transaction is
+    /// [`Error::Conflict`](crate::Error::Conflict) when something read was changed since;
+    /// [`Error::Expired`](crate::Error::Expired) when it was open for too long to tell; every other error of [`Database::write`](crate::Database::write). After an error nothing of the transaction is
     /// visible; only when the log failed while writing may it be there after the next opening, as a whole.
     pub fn commit(mut self) -> Result<u64> {
         if self.writes.is_empty() {
-            return Ok(self.snapshot.version.lsn);
+            return Ok(self.snapshot.hold.lsn);
         }
         let reads = std::mem::take(&mut *self.reads.lock());
-        let reads = if reads.is_empty() { None } else { Some((reads, self.snapshot.version.clone())) };
+        let reads = if reads.is_empty() { None } else { Some((reads, self.snapshot.hold.clone())) };
         let lsn = self.snapshot.shared.commit(std::mem::take(&mut self.writes), reads, self.durability)?;
         self.ids.clear();
         Ok(lsn)
@@ -124,6 +124,11 @@ impl Sealed for Transaction {
     fn shared(&self) -> &Arc<Shared> {
         &self.snapshot.shared
     }
+
+    fn check_held(&self) -> Result<()> {
+        self.snapshot.hold.check()
+    }
+
     fn validates_reads(&self) -> bool {
         true
     }
@@ -135,7 +140,7 @@ impl View for Transaction {
             Some(own) => own.clone(),
             None => {
                 self.reads.lock().key(keyspace, key);
-                self.snapshot.version.get(keyspace, key)?
+                self.snapshot.get(keyspace, key)?
             }
         };
         let Some(delta) = self.writes.addition(keyspace, key) else { return Ok(row) };
@@ -145,12 +150,13 @@ impl View for Transaction {
     }
 
     fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>> {
-        let scan = Scan::new(self.snapshot.version.clone(), Some(&self.writes), keyspace, bounds);
+        self.check_held()?;
+        let scan = Scan::new(self.snapshot.hold.clone(), Some(&self.writes), keyspace, bounds);
         Ok(Range::new(Tracked { scan, keyspace, reads: &self.reads }))
     }
 
     fn lsn(&self) -> u64 {
-        self.snapshot.version.lsn
+        self.snapshot.hold.lsn
     }
 }
 

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use logwood_index::{Chain, Direction, Entries, MemtableView, Segment};
@@ -27,12 +28,14 @@ use crate::view::Bounds;
 /// Names of files that nothing refers to any more, waiting to be removed by background work.
 pub(crate) struct Trash {
     names: Mutex<Vec<String>>,
+    /// Bytes of the segments that no present version names, but an old one still holds.
+    pinned_bytes: AtomicU64,
     background: Arc<Background>,
 }
 
 impl Trash {
     pub(crate) fn new(background: Arc<Background>) -> Self {
-        Self { names: Mutex::default(), background }
+        Self { names: Mutex::default(), pinned_bytes: AtomicU64::new(0), background }
     }
 
     pub(crate) fn push(&self, name: String) {
@@ -42,6 +45,10 @@ impl Trash {
 
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.names.lock())
+    }
+
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        self.pinned_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -65,14 +72,29 @@ pub(crate) struct Table {
 /// goes to the trash.
 #[derive(Debug)]
 pub(crate) struct TableFile {
-    pub(crate) name: String,
-    pub(crate) obsolete: std::sync::atomic::AtomicBool,
-    pub(crate) trash: Arc<Trash>,
+    name: String,
+    bytes: u64,
+    obsolete: AtomicBool,
+    trash: Arc<Trash>,
+}
+
+impl TableFile {
+    pub(crate) fn new(name: String, bytes: u64, trash: Arc<Trash>) -> Self {
+        Self { name, bytes, obsolete: AtomicBool::new(false), trash }
+    }
+
+    /// Has the file removed once no version holds it.
+    pub(crate) fn let_go(&self) {
+        if !self.obsolete.swap(true, Ordering::AcqRel) {
+            self.trash.pinned_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for TableFile {
     fn drop(&mut self) {
         if *self.obsolete.get_mut() {
+            self.trash.pinned_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
             self.trash.push(std::mem::take(&mut self.name));
         }
     }
@@ -166,12 +188,20 @@ pub(crate) struct Version {
     pub(crate) lsn: Lsn,
     /// Commits up to this one are in `tables`.
     pub(crate) flushed: Lsn,
+    /// Number of the growing memtable; each frozen one's is one below that of the next newer one.
+    pub(crate) memtable: u64,
     pub(crate) active: MemtableView,
     pub(crate) frozen: Arc<[MemtableView]>,
     pub(crate) tables: Arc<Tables>,
 }
 
 impl Version {
+    /// The memtables with their numbers, newest first.
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = (u64, &MemtableView)> {
+        let newest_first = std::iter::once(&self.active).chain(self.frozen.iter());
+        newest_first.enumerate().map(|(age, memtable)| (self.memtable - age as u64, memtable))
+    }
+
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
         if let Some(entry) = self.active.get(keyspace.0, key) {
             return Ok(entry.value);

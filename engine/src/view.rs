@@ -19,13 +19,14 @@ pub trait View: sealed::Sealed {
     /// The value at `key`.
     ///
     /// # Errors
-    /// Damage in the file that holds it, or a failed read.
+    /// Damage in the file that holds it, or a failed read; [`Error::Expired`](crate::Error::Expired) when the
+    /// view was held for too long. All reads of the models may fail with these.
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>>;
 
     /// The rows between two bounds, in key order, readable from both ends.
     ///
     /// # Errors
-    /// Damage in a file that holds rows of the range, or a failed read; also from the iterator.
+    /// As [`View::get`]; also from the iterator.
     fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>>;
 
     /// The commit up to which this view sees.
@@ -77,6 +78,10 @@ pub(crate) mod sealed {
     pub trait Sealed {
         #[doc(hidden)]
         fn shared(&self) -> &Arc<crate::shared::Shared>;
+
+        /// Says so if the version that is read from was taken back.
+        #[doc(hidden)]
+        fn check_held(&self) -> crate::error::Result<()>;
 
         /// Whether what is read here is checked for conflicts at commit, so that every answer must
         /// follow from reads made through the view.

@@ -22,8 +22,17 @@ pub(crate) struct Blobs(Mutex<State>);
 struct State {
     leased: HashSet<u64>,
     suspects: Suspects,
-    /// Numbers found dead, each with the commit at which it was.
-    dead: BTreeMap<u64, u64>,
+    /// Numbers found dead.
+    dead: BTreeMap<u64, Dead>,
+}
+
+/// A blob that nothing names.
+#[derive(Debug)]
+struct Dead {
+    /// The commit at which it was found dead.
+    at: u64,
+    /// Length of its file.
+    bytes: u64,
 }
 
 /// Blobs that may have lost their last row.
@@ -77,15 +86,23 @@ impl Blobs {
         numbers.retain(|number| !state.leased.contains(number));
     }
 
-    /// Remembers blobs that no row named at commit `lsn`, and no lease held before.
-    pub(super) fn found_dead(&self, numbers: impl IntoIterator<Item = u64>, lsn: u64) {
-        self.0.lock().dead.extend(numbers.into_iter().map(|number| (number, lsn)));
+    /// Remembers blobs, each with the length of its file, that no row named at commit `lsn`, and no lease held
+    /// before.
+    pub(super) fn found_dead(&self, blobs: impl IntoIterator<Item = (u64, u64)>, lsn: u64) {
+        let dead = blobs.into_iter().map(|(number, bytes)| (number, Dead { at: lsn, bytes }));
+        self.0.lock().dead.extend(dead);
+    }
+
+    /// Bytes of the blobs that were found dead after commit `lsn`: a view as old as that may still read them.
+    pub(crate) fn dead_bytes_after(&self, lsn: u64) -> u64 {
+        let state = self.0.lock();
+        state.dead.values().filter(|dead| dead.at > lsn).map(|dead| dead.bytes).sum()
     }
 
     /// Up to `limit` of the blobs that were dead at commit `lsn` or before.
     pub(super) fn dead_since(&self, lsn: u64, limit: usize) -> Vec<u64> {
         let state = self.0.lock();
-        let old = state.dead.iter().filter(|(_, dead_at)| **dead_at <= lsn);
+        let old = state.dead.iter().filter(|(_, dead)| dead.at <= lsn);
         old.map(|(number, _)| *number).take(limit).collect()
     }
 

@@ -316,6 +316,7 @@ pub(super) fn open_blob(view: &(impl View + ?Sized), stored: &Stored, number: u6
     match disk.map(&name) {
         Ok(file) => Blob::open(file, path, number, stored.size, &stored.sha256),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            view.check_held()?;
             Err(Error::Corrupt { path, offset: 0, reason: MISSING.to_owned() })
         }
         Err(error) => Err(Error::Io { operation: "open", path, source: error.into() }),

@@ -71,8 +71,21 @@ fn examine(shared: &Arc<Shared>, suspects: &Suspects) -> Result<()> {
             }
         }
     }
-    shared.blobs.found_dead(numbers, snapshot.lsn());
+    let dead: Vec<_> =
+        numbers.into_iter().map(|number| Ok((number, file_bytes(shared, number)?))).collect::<Result<_>>()?;
+    shared.blobs.found_dead(dead, snapshot.lsn());
     Ok(())
+}
+
+/// Length of a blob's file; 0 if there is none, or none that is finished.
+fn file_bytes(shared: &Shared, number: u64) -> Result<u64> {
+    let name = blob::file_name(number);
+    match shared.disk.open(&name).and_then(|file| file.len()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(failed(shared, "read the length of", &name, error))
+        }
+        length => Ok(length.unwrap_or(0)),
+    }
 }
 
 fn numbers_in_directory(shared: &Shared) -> Result<BTreeSet<u64>> {
