@@ -75,13 +75,13 @@ impl<'a> Source<'a> {
 }
 
 /// Live rows of a range, from both ends.
+///
+/// Invariant: unless `finished`, the entry that an end stands at is the last row that it gave out. The ends must
+/// not cross.
 pub(crate) struct Scan<'a> {
     source: Source<'a>,
     front: Option<Box<dyn Entries + 'a>>,
     back: Option<Box<dyn Entries + 'a>>,
-    /// Last key given out at the front, and at the back: the ends must not cross.
-    front_key: Option<Bytes>,
-    back_key: Option<Bytes>,
     finished: bool,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Scan<'a> {
     ) -> Self {
         let finished = is_empty(bounds);
         let source = Source { hold, own, keyspace, bounds: self::own(bounds) };
-        Self { source, front: None, back: None, front_key: None, back_key: None, finished }
+        Self { source, front: None, back: None, finished }
     }
 
     /// The part of the range whose rows, or absence of rows, were seen: from the front, and from the back.
@@ -103,8 +103,9 @@ impl<'a> Scan<'a> {
         if self.finished {
             return (Some(bounds.clone()), None);
         }
-        let front = self.front_key.clone().map(|key| (bounds.0.clone(), Bound::Included(key)));
-        let back = self.back_key.clone().map(|key| (Bound::Included(key), bounds.1.clone()));
+        let key = |end: &dyn Entries| Bound::Included(Bytes::copy_from_slice(end.key()));
+        let front = self.front.as_deref().map(|end| (bounds.0.clone(), key(end)));
+        let back = self.back.as_deref().map(|end| (key(end), bounds.1.clone()));
         (front, back)
     }
 
@@ -113,9 +114,9 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         self.source.hold.check()?;
-        let end = match direction {
-            Direction::Forward => &mut self.front,
-            Direction::Backward => &mut self.back,
+        let (end, other) = match direction {
+            Direction::Forward => (&mut self.front, &self.back),
+            Direction::Backward => (&mut self.back, &self.front),
         };
         let entries = match end {
             Some(entries) => entries,
@@ -123,19 +124,15 @@ impl<'a> Scan<'a> {
         };
         while entries.next()? {
             let Some(value) = entries.value() else { continue };
-            let key = Bytes::copy_from_slice(entries.key());
-            let met = match direction {
-                Direction::Forward => self.back_key.as_ref().is_some_and(|back| key >= back),
-                Direction::Backward => self.front_key.as_ref().is_some_and(|front| key <= front),
-            };
+            let key = entries.key();
+            let met = other.as_ref().is_some_and(|other| match direction {
+                Direction::Forward => key >= other.key(),
+                Direction::Backward => key <= other.key(),
+            });
             if met {
                 break;
             }
-            match direction {
-                Direction::Forward => self.front_key = Some(key.clone()),
-                Direction::Backward => self.back_key = Some(key.clone()),
-            }
-            return Ok(Some((key, value)));
+            return Ok(Some((Bytes::copy_from_slice(key), value)));
         }
         self.finished = true;
         Ok(None)
