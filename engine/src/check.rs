@@ -174,8 +174,8 @@ fn check_against(
         report.add_error(&disk.path(files::MANIFEST), &error);
         return Ok(());
     }
-    let tables = match rows.tables() {
-        Ok(tables) => tables,
+    let (seed, tables) = match rows.seed().and_then(|seed| Ok((seed, rows.tables()?))) {
+        Ok(found) => found,
         Err(error) => {
             report.add_error(&disk.path(files::MANIFEST), &error);
             return Ok(());
@@ -186,7 +186,7 @@ fn check_against(
     let mut missing = Vec::new();
     for (id, row) in tables {
         named.insert(files::segment(id));
-        check_table(disk, id, row, &trash, &mut missing, report);
+        check_table(disk, seed, (id, row), &trash, &mut missing, report);
     }
     add_missing(missing, || segments_named(disk), report);
     for name in names.iter().filter(|name| name.ends_with(files::SEGMENT) && !named.contains(*name)) {
@@ -197,20 +197,23 @@ fn check_against(
             "no manifest edit names it; the next opening removes it",
         );
     }
+    if let Err(error) = recovery::check_identity(disk, rows) {
+        report.add_error(&disk.path(files::LOG), &error);
+    }
     check_reach(disk, rows, names, report);
     Ok(())
 }
 
 fn check_table(
     disk: &Arc<dyn Disk>,
-    id: u64,
-    row: TableRow,
+    seed: u64,
+    (id, row): (u64, TableRow),
     trash: &Arc<Trash>,
     missing: &mut Vec<Error>,
     report: &mut CheckReport,
 ) {
     report.files += 1;
-    let verified = Table::open(&**disk, id, row, trash).and_then(|table| {
+    let verified = Table::open(&**disk, seed, id, row, trash).and_then(|table| {
         table.segment.verify()?;
         Ok(table.segment.meta().bytes)
     });

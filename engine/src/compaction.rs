@@ -51,7 +51,7 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
             let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };
-            carry_out(shared, *number, levels, &compaction)?
+            carry_out(shared, manifest.rows().seed()?, *number, levels, &compaction)?
         } else {
             Change { removed: levels.tables().cloned().collect(), added: Vec::new() }
         };
@@ -87,7 +87,13 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
     levels.levels.iter().map(|level| level.iter().map(info).collect()).collect()
 }
 
-fn carry_out(shared: &Shared, keyspace: u32, levels: &Levels, compaction: &Compaction) -> Result<Change> {
+fn carry_out(
+    shared: &Shared,
+    seed: u64,
+    keyspace: u32,
+    levels: &Levels,
+    compaction: &Compaction,
+) -> Result<Change> {
     let by_id: HashMap<u64, &Arc<Table>> = levels.tables().map(|table| (table.id, table)).collect();
     let removed: Vec<_> =
         compaction.inputs.iter().filter_map(|id| by_id.get(id).map(|&table| table.clone())).collect();
@@ -101,7 +107,7 @@ fn carry_out(shared: &Shared, keyspace: u32, levels: &Levels, compaction: &Compa
     let run = |table: &Arc<Table>| Box::new(table.segment.scan(all, Direction::Forward)) as Box<dyn Entries>;
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
     let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
-    let mut writer = TableWriter::new(shared, level);
+    let mut writer = TableWriter::new(shared, seed, level);
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
     Ok(Change { removed, added: writer.finish()? })
 }

@@ -30,6 +30,18 @@ pub(crate) fn segment(number: u64) -> String {
     format!("{number:012}{SEGMENT}")
 }
 
+/// What tells a segment from any other, of this database or another: no number is given out twice.
+pub(crate) fn identity(seed: u64, number: u64) -> u64 {
+    // The finalizer of splitmix64 is a bijection, so two numbers of one database never meet.
+    let mix = |value: u64| {
+        let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    };
+    // Zero says that there is none. That it takes the place of one in 2⁶⁴ other values harms nothing.
+    mix(mix(seed).wrapping_add(number)).max(1)
+}
+
 /// The number in a name `<number><suffix>`.
 pub(crate) fn number(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;

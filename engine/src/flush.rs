@@ -29,7 +29,7 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     let Some(memtable) = version.frozen.last().cloned() else { return Ok(false) };
     let flushed = memtable.max_lsn();
     shared.sync()?;
-    let mut writer = TableWriter::new(shared, 0);
+    let mut writer = TableWriter::new(shared, manifest.rows().seed()?, 0);
     for number in memtable.keyspaces() {
         if keyspace::is_live(&snapshot, crate::Keyspace(number))? {
             let bottom = !version.tables.contains_key(&number);

@@ -73,6 +73,7 @@ impl Follow {
         rows: ManifestRows,
         opened: &mut Opened,
     ) -> Result<(Self, Version)> {
+        recovery::check_identity(disk, &rows)?;
         let tables = Arc::new(recovery::open_tables(disk, &rows, trash, opened)?);
         let flushed = rows.flushed()?;
         let log = Follower::open(disk.clone(), files::LOG, flushed + 1)?;

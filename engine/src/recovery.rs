@@ -90,16 +90,24 @@ pub(crate) fn open_tables(
     opened: &mut Opened,
 ) -> Result<Tables> {
     let mut tables = Tables::new();
+    let seed = rows.seed()?;
     for (id, row) in rows.tables()? {
         let table = match opened.get(&id) {
             Some(table) if table.row() == row => table.clone(),
             Some(table) if table.moved_to(row.level).row() == row => table.moved_to(row.level),
-            _ => Table::open(&**disk, id, row, trash)?,
+            _ => Table::open(&**disk, seed, id, row, trash)?,
         };
         opened.insert(id, table.clone());
         Arc::make_mut(tables.entry(row.keyspace).or_default()).insert(table);
     }
     Ok(tables)
+}
+
+/// Makes sure that the files of manifest and log are this database's, and not those of another one.
+pub(crate) fn check_identity(disk: &Arc<dyn Disk>, rows: &ManifestRows) -> Result<()> {
+    let seed = rows.seed()?;
+    logwood_wal::check_seed(&**disk, files::MANIFEST, seed)?;
+    Ok(logwood_wal::check_seed(&**disk, files::LOG, seed)?)
 }
 
 /// Segments that are open, by their numbers.
@@ -179,7 +187,10 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let names = list(&disk)?;
     let manifest = read_manifest(&disk, &names)?;
     let (rows, created) = match manifest {
-        Some(rows) => (rows, None),
+        Some(rows) => {
+            check_identity(&disk, &rows)?;
+            (rows, None)
+        }
         None if !options.create => return Err(nothing_there(&disk)),
         None => {
             let manifest = Manifest::open(&disk, options.clock.clone(), seed)?;

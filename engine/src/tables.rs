@@ -23,12 +23,18 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 
 impl Table {
-    /// Opens the segment of this number as the manifest describes it.
+    /// Opens the segment of this number, of the database of identity `seed`, as the manifest describes it.
     ///
     /// # Errors
     /// A missing file, one of another length or keyspace, another segment's file, or a damaged footer or index,
     /// named.
-    pub(crate) fn open(disk: &dyn Disk, id: u64, row: TableRow, trash: &Arc<Trash>) -> Result<Arc<Self>> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        seed: u64,
+        id: u64,
+        row: TableRow,
+        trash: &Arc<Trash>,
+    ) -> Result<Arc<Self>> {
         let name = files::segment(id);
         let path = disk.path(&name);
         let bytes = disk.map(&name).map_err(|source| {
@@ -47,7 +53,9 @@ impl Table {
             let reason = format!("it is of keyspace {}, the manifest says {}", found.keyspace, row.keyspace);
             return Err(Error::Corrupt { path, offset: 0, reason });
         }
-        if found.checksum != row.checksum {
+        // Segments of earlier programs have no identity.
+        let is_other = found.identity != 0 && found.identity != files::identity(seed, id);
+        if found.checksum != row.checksum || is_other {
             let reason = "it is another segment than the one the manifest names so".to_owned();
             return Err(Error::Corrupt { path, offset: 0, reason });
         }
@@ -74,6 +82,8 @@ impl Table {
 /// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
 pub(crate) struct TableWriter<'a> {
     shared: &'a Shared,
+    /// The database's identity.
+    seed: u64,
     level: u8,
     /// Numbers and rows of the finished files.
     written: Vec<(u64, TableRow)>,
@@ -82,8 +92,8 @@ pub(crate) struct TableWriter<'a> {
 }
 
 impl<'a> TableWriter<'a> {
-    pub(crate) fn new(shared: &'a Shared, level: u8) -> Self {
-        Self { shared, level, written: Vec::new(), made: Vec::new() }
+    pub(crate) fn new(shared: &'a Shared, seed: u64, level: u8) -> Self {
+        Self { shared, seed, level, written: Vec::new(), made: Vec::new() }
     }
 
     /// Writes a run of one keyspace. At the `bottom`, where nothing older can lie beneath, tombstones are
@@ -124,7 +134,8 @@ impl<'a> TableWriter<'a> {
         let file =
             self.shared.disk.create(&name).map_err(|source| self.shared.io_error("create", &name, source))?;
         self.made.push(name);
-        let options = SegmentOptions { keyspace, block_bytes: self.shared.options.block_bytes };
+        let block_bytes = self.shared.options.block_bytes;
+        let options = SegmentOptions { keyspace, block_bytes, identity: files::identity(self.seed, id) };
         Ok((id, SegmentWriter::new(FileWriter::new(file), options)))
     }
 
@@ -144,7 +155,8 @@ impl<'a> TableWriter<'a> {
         if !self.written.is_empty() {
             shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
         }
-        let open = |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, *id, *row, &shared.trash);
+        let open =
+            |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, self.seed, *id, *row, &shared.trash);
         let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.made.clear();
         Ok(tables)

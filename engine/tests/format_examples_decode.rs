@@ -196,7 +196,8 @@ fn the_manifest() {
 fn a_segment() {
     let entries: [(&[u8], Option<&[u8]>); 3] =
         [(b"pkg/apple-juice", Some(b"red")), (b"pkg/pear", None), (b"pkg/pineapple", Some(b"yellow"))];
-    let mut writer = SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64 });
+    let mut writer =
+        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64, identity: 0 });
     entries.iter().for_each(|(key, value)| writer.add(key, *value).unwrap());
     let file = hex("segment");
     assert_eq!(writer.finish(42).unwrap().0, file);

@@ -33,7 +33,8 @@
 //! - `last key of block i-1 < separator i <= first key of block i`;
 //! - the filter, if there is one, holds every key;
 //! - every byte is covered by one of the checksums, or is compared with the one value that it may have;
-//! - the checksum of a block, of the index and of the filter also covers its place: offset and keyspace.
+//! - the checksum of a block, of the index and of the filter also covers its place: offset, keyspace and the segment's
+//!   identity.
 
 mod block;
 mod filter;

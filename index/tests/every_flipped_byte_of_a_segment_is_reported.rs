@@ -16,7 +16,8 @@ fn sample(entries: u32) -> Map {
 }
 
 fn written(map: &Map) -> Vec<u8> {
-    let mut writer = SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 9, block_bytes: 256 });
+    let mut writer =
+        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 9, block_bytes: 256, identity: 0x5eed });
     for (key, value) in map {
         writer.add(key, value.as_deref()).unwrap();
     }
@@ -83,11 +84,11 @@ fn every_cut_and_every_addition_is_reported() {
 #[test]
 fn an_unknown_version_is_named() {
     let mut file = written(&sample(3));
-    file[8] = 2;
+    file[8] = 3;
     let crc = crc32fast::hash(&file[..16]);
     file[16..20].copy_from_slice(&crc.to_le_bytes());
     let error = open(file).unwrap_err();
-    assert!(matches!(error, Error::Version { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Version { found: 3, supported: 2, .. }), "{error}");
 }
 
 #[test]
@@ -141,8 +142,8 @@ fn exercise(bytes: Vec<u8>) {
     }
 }
 
-/// Flips bytes and makes every checksum fit again, as a forger would. The keyspace under the checksums is the one that
-/// the footer names behind the flips, as the reader takes it.
+/// Flips bytes and makes every checksum fit again, as a forger would. Keyspace and identity under the checksums are those
+/// that the footer names behind the flips, as the reader takes them.
 fn forge(mut file: Vec<u8>, flips: &[(usize, u8)]) -> Vec<u8> {
     let parts = parts(&file);
     let footer_start = parts.last().unwrap().1;
@@ -151,8 +152,8 @@ fn forge(mut file: Vec<u8>, flips: &[(usize, u8)]) -> Vec<u8> {
         file[at] = *to;
     }
     for (start, end) in parts {
-        let keyspace = &file[footer_start + 4..footer_start + 8];
-        let covered = [&(start as u64).to_le_bytes(), keyspace, &file[start + 4..end]].concat();
+        let place = &file[footer_start + 4..footer_start + 16];
+        let covered = [&(start as u64).to_le_bytes(), place, &file[start + 4..end]].concat();
         let crc = crc32fast::hash(&covered);
         file[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     }
@@ -172,7 +173,7 @@ fn parts(file: &[u8]) -> Vec<(usize, usize)> {
     let tail = file.len() - 16;
     let number = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize;
     let footer = tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
-    let (blocks, index, filter) = (number(footer + 32), number(footer + 40), number(footer + 48));
+    let (blocks, index, filter) = (number(footer + 40), number(footer + 48), number(footer + 56));
     let mut starts: Vec<usize> = (0..blocks).map(|block| number(index + 4 + 8 * block)).collect();
     starts.extend([index, filter, footer]);
     starts.windows(2).map(|pair| (pair[0], pair[1])).collect()

@@ -47,7 +47,8 @@ fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
 }
 
 fn segment(map: &Map, block_bytes: usize) -> Arc<Segment> {
-    let mut writer = SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 5, block_bytes });
+    let mut writer =
+        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 5, block_bytes, identity: 0x5eed });
     for (key, value) in map {
         writer.add(key, value.as_deref()).unwrap();
     }

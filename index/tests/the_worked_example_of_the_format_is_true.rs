@@ -42,7 +42,8 @@ fn it_opens_and_says_what_the_text_says() {
 
 #[test]
 fn it_is_what_is_written_today() {
-    let mut writer = SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64 });
+    let mut writer =
+        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64, identity: 0 });
     for (key, value) in ENTRIES {
         writer.add(key, value).unwrap();
     }

@@ -100,5 +100,5 @@ pub use real::RealDisk;
 pub use record::{Kind, Op, Ops, OpsBuffer, OwnedRecord, Record};
 pub use recovery::{Cut, Log, Recovered};
 pub use space::{Space, SpaceJob};
-pub use verify::{Finding, Summary, verify};
+pub use verify::{Finding, Summary, check_seed, verify};
 pub use writer::{LogStats, LogWriter};

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::Lsn;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::files::{self, Extent, Loaded, Named};
+use crate::files::{self, Extent, Loaded, Named, Opening};
 
 /// How often a newest file that seems damaged is read again, in case it was written to meanwhile.
 const READS: usize = 3;
@@ -88,6 +88,31 @@ pub fn verify(disk: &dyn Disk, prefix: &str, report: &mut dyn FnMut(Finding)) ->
         before = check_file(disk, named, loaded, newest, &mut summary, report);
     }
     Ok(summary)
+}
+
+/// Makes sure that every file of the log was begun by a writer with this [`seed`](crate::LogOptions::seed): a file of
+/// another log is sound in itself, and may continue this one to the commit. The log may be written meanwhile.
+///
+/// # Errors
+/// [`Error::Corrupt`] naming the first file that is another log's, or whose header is damaged.
+pub fn check_seed(disk: &dyn Disk, prefix: &str, seed: u64) -> Result<(), Error> {
+    for named in files::list_log(disk, prefix)? {
+        let path = disk.path(&named.name);
+        let opened = match disk.open(&named.name) {
+            Ok(file) => Opening::read(&*file, named.number, path.clone()),
+            Err(error) => Err(Error::io("open", &path, error)),
+        };
+        let result =
+            opened.and_then(|opening| match opening.header.marker == files::marker(seed, named.number) {
+                true => Ok(()),
+                false => Err(Error::corrupt(path, 0, "the file belongs to another log")),
+            });
+        // A file that was retired since it was listed proves nothing.
+        if result.is_err() && files::list_log(disk, prefix)?.contains(&named) {
+            return result;
+        }
+    }
+    Ok(())
 }
 
 /// Where a whole file ends.

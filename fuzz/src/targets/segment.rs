@@ -68,7 +68,7 @@ fn good_segment() -> &'static (Rows, Vec<u8>) {
 }
 
 fn write_segment(entries: &Rows) -> Result<Vec<u8>, Error> {
-    let options = SegmentOptions { keyspace: 3, block_bytes: 512 };
+    let options = SegmentOptions { keyspace: 3, block_bytes: 512, identity: 0x5eed };
     let mut writer = SegmentWriter::new(Vec::new(), options);
     for (key, value) in entries {
         writer.add(key, value.as_deref())?;

@@ -274,7 +274,7 @@ mod tests {
 
     fn encoded(pairs: &Pairs) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(&mut out, Place { keyspace: 1, offset: 20 }, pairs.len(), |at| {
+        encode(&mut out, Place { keyspace: 1, identity: 2, offset: 20 }, pairs.len(), |at| {
             (&pairs[at].0, pairs[at].1.as_deref())
         });
         out

@@ -97,7 +97,7 @@ fn mix(mut hash: u64) -> u64 {
 mod tests {
     use super::{super::hash::xxh64, *};
 
-    const PLACE: Place = Place { keyspace: 1, offset: 300 };
+    const PLACE: Place = Place { keyspace: 1, identity: 2, offset: 300 };
 
     fn hashes(range: std::ops::Range<u32>) -> Vec<u64> {
         range.map(|n| xxh64(&n.to_be_bytes())).collect()

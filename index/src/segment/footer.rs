@@ -2,13 +2,18 @@
 
 use bytes::Bytes;
 
-use super::format::{END_MAGIC, Fields, HEADER_BYTES, Reason, TAIL_BYTES, VERSION};
+use super::format::{
+    END_MAGIC, Fields, HEADER_BYTES, Reason, TAIL_BYTES, VERSION, VERSION_WITHOUT_IDENTITY, header_bytes,
+    version_of,
+};
 
 /// What a segment holds, as its footer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentMeta {
     /// The keyspace of all its keys.
     pub keyspace: u32,
+    /// What its writer tells it from any other segment by; 0 for nothing.
+    pub identity: u64,
     /// Entries, tombstones included.
     pub entries: u64,
     /// Entries that are tombstones.
@@ -42,8 +47,11 @@ impl Footer {
     /// follows and is not written.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> u32 {
         let start = out.len();
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&version_of(self.meta.identity).to_le_bytes());
         out.extend_from_slice(&self.meta.keyspace.to_le_bytes());
+        if self.meta.identity != 0 {
+            out.extend_from_slice(&self.meta.identity.to_le_bytes());
+        }
         for field in [
             self.meta.entries,
             self.meta.tombstones,
@@ -101,6 +109,11 @@ impl Footer {
         let mut fields = Fields(bytes);
         let version = fields.u32()?;
         let keyspace = fields.u32()?;
+        let identity = match version {
+            VERSION_WITHOUT_IDENTITY => 0,
+            VERSION => fields.u64().filter(|identity| *identity != 0)?,
+            _ => return None,
+        };
         let (entries, tombstones, max_lsn) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let (blocks, index_start) = (fields.u64()?, fields.u64()?);
         let (filter_start, footer_start) = (fields.u64()?, fields.u64()?);
@@ -108,14 +121,23 @@ impl Footer {
         let min_key = Bytes::copy_from_slice(fields.take(min_bytes.into())?);
         let max_key = Bytes::copy_from_slice(fields.take(max_bytes.into())?);
         let bytes = file_bytes;
-        let meta = SegmentMeta { keyspace, entries, tombstones, min_key, max_key, max_lsn, bytes, checksum };
-        let whole = fields.0.is_empty() && version == VERSION;
-        whole.then_some(Self { meta, blocks, index_start, filter_start, footer_start })
+        let meta = SegmentMeta {
+            keyspace,
+            identity,
+            entries,
+            tombstones,
+            min_key,
+            max_key,
+            max_lsn,
+            bytes,
+            checksum,
+        };
+        fields.0.is_empty().then_some(Self { meta, blocks, index_start, filter_start, footer_start })
     }
 
     fn check(&self) -> Result<(), Reason> {
         let Self { meta, blocks, index_start, filter_start, footer_start } = self;
-        if !(HEADER_BYTES as u64 <= *index_start
+        if !(header_bytes(meta.identity) <= *index_start
             && index_start <= filter_start
             && filter_start <= footer_start)
         {
@@ -139,12 +161,13 @@ mod tests {
         let mut file = vec![7; 100];
         let meta = SegmentMeta {
             keyspace: 3,
+            identity: 5,
             entries: 10,
             tombstones: 2,
             min_key: Bytes::from_static(b""),
             max_key: Bytes::from_static(b"zz"),
             max_lsn: 99,
-            bytes: 100 + 70 + 16,
+            bytes: 100 + 78 + 16,
             checksum: 0,
         };
         let mut footer = Footer { meta, blocks: 2, index_start: 60, filter_start: 80, footer_start: 100 };

@@ -1,7 +1,20 @@
 //! Constants of the segment format, and the reading of its integers.
 
-/// The version of the segment format written here, and the newest that is read.
-pub const VERSION: u32 = 1;
+/// The newest version of the segment format that is read, and the one written for a segment with an identity.
+pub const VERSION: u32 = 2;
+
+/// The version of a segment without an identity.
+pub(super) const VERSION_WITHOUT_IDENTITY: u32 = 1;
+
+/// The version of a segment of this identity, 0 for none.
+pub(super) fn version_of(identity: u64) -> u32 {
+    if identity == 0 { VERSION_WITHOUT_IDENTITY } else { VERSION }
+}
+
+/// Bytes of the header of a segment of this identity.
+pub(super) fn header_bytes(identity: u64) -> u64 {
+    HEADER_BYTES as u64 + if identity == 0 { 0 } else { size_of::<u64>() as u64 }
+}
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 65_535;
@@ -24,7 +37,7 @@ pub(super) const MAGIC: [u8; 8] = *b"LWSEG\r\n\0";
 /// Last bytes of a segment.
 pub(super) const END_MAGIC: [u8; 8] = *b"LWSEGEND";
 
-/// `magic version:u32 keyspace:u32 crc:u32`.
+/// `magic version:u32 keyspace:u32 crc:u32`; an identity, if there is one, follows.
 pub(super) const HEADER_BYTES: usize = 20;
 
 /// `footer_bytes:u32 crc:u32 end_magic`.
@@ -77,21 +90,26 @@ impl<'a> Fields<'a> {
 /// Where a block, index or filter belongs. Its checksum covers this too, so that a sound part is not taken for the
 /// one whose place it was written to.
 ///
-/// The keyspace is all by which the headers of two segments differ: parts of two segments of one keyspace that begin
-/// at the same offset are not told apart.
+/// The identity tells the parts of two segments of one keyspace apart that begin at the same offset. Whoever writes
+/// segments without one does without this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) keyspace: u32,
+    /// Of the segment; 0 for none.
+    pub(super) identity: u64,
     /// Where in the file the part begins.
     pub(super) offset: u64,
 }
 
 impl Place {
-    /// CRC-32 of `offset:u64 keyspace:u32` and the covered bytes.
+    /// CRC-32 of `offset:u64 keyspace:u32`, the identity if there is one, and the covered bytes.
     fn checksum(self, covered: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.offset.to_le_bytes());
         hasher.update(&self.keyspace.to_le_bytes());
+        if self.identity != 0 {
+            hasher.update(&self.identity.to_le_bytes());
+        }
         hasher.update(covered);
         hasher.finalize()
     }
@@ -121,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_sealed_part_shows_every_flipped_bit() {
-        let place = Place { keyspace: 7, offset: 20 };
+        let place = Place { keyspace: 7, identity: 9, offset: 20 };
         let mut part = vec![0, 0, 0, 0, 1, 2, 3];
         seal(&mut part, place);
         assert_eq!(unseal(&part, place), Some(&[1, 2, 3][..]));
@@ -135,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_sealed_part_is_sound_in_its_place_only() {
-        let place = Place { keyspace: 7, offset: 20 };
+        let place = Place { keyspace: 7, identity: 9, offset: 20 };
         let mut part = vec![0, 0, 0, 0, 1, 2, 3];
         seal(&mut part, place);
         for bit in 0..64 {
@@ -143,6 +161,9 @@ mod tests {
         }
         for bit in 0..32 {
             assert_eq!(unseal(&part, Place { keyspace: place.keyspace ^ 1 << bit, ..place }), None);
+        }
+        for identity in [0, 1, 8, u64::MAX] {
+            assert_eq!(unseal(&part, Place { identity, ..place }), None);
         }
     }
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::format::{CRC_BYTES, HEADER_BYTES, Place, Reason, common_prefix, seal, unseal};
+use super::format::{CRC_BYTES, Place, Reason, common_prefix, header_bytes, seal, unseal};
 use crate::head::head_of;
 
 /// Heads of the lower level for each one of the upper.
@@ -107,7 +107,7 @@ impl Index {
             heads: Box::default(),
             top: Box::default(),
         };
-        index.check()?;
+        index.check(header_bytes(place.identity))?;
         index.heads = (0..blocks).map(|block| head_of(index.separator(block))).collect();
         index.top = index.heads.iter().copied().step_by(FANOUT).collect();
         if !index.heads.is_sorted() {
@@ -117,12 +117,12 @@ impl Index {
     }
 
     /// Every block has a place of its own between header and index, every separator one among the separators.
-    fn check(&self) -> Result<(), Reason> {
+    fn check(&self, header_bytes: u64) -> Result<(), Reason> {
         let (starts, ends) = (self.starts(), self.ends());
         let blocks_begin = starts.first().map_or(self.blocks_end, |start| u64::from_le_bytes(*start));
         let ascending = starts.is_sorted_by(|a, b| u64::from_le_bytes(*a) < u64::from_le_bytes(*b));
         let last = starts.last().is_none_or(|start| u64::from_le_bytes(*start) < self.blocks_end);
-        if blocks_begin != HEADER_BYTES as u64 || !ascending || !last {
+        if blocks_begin != header_bytes || !ascending || !last {
             return Err("the blocks named by the index leave a gap or overlap");
         }
         let ascending = ends.is_sorted_by(|a, b| u32::from_le_bytes(*a) <= u32::from_le_bytes(*b));
@@ -204,6 +204,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::HEADER_BYTES;
     use super::*;
 
     /// An index of blocks of one key each, ten bytes long.
@@ -213,7 +214,7 @@ mod tests {
             builder.push(HEADER_BYTES as u64 + 10 * at as u64, keys[at.saturating_sub(1)], key);
         }
         let mut out = Vec::new();
-        let place = Place { keyspace: 1, offset: HEADER_BYTES as u64 + 10 * keys.len() as u64 };
+        let place = Place { keyspace: 1, identity: 0, offset: HEADER_BYTES as u64 + 10 * keys.len() as u64 };
         builder.encode(prefix_bytes, place, &mut out);
         (out.into(), place)
     }

@@ -16,7 +16,7 @@ use super::{
     block::{self, Block, Entry},
     filter::Filter,
     footer::Footer,
-    format::{Place, Reason, VERSION, common_prefix},
+    format::{HEADER_BYTES, Place, Reason, VERSION, VERSION_WITHOUT_IDENTITY, common_prefix},
     hash::xxh64,
     header::Header,
     index::Index,
@@ -58,7 +58,7 @@ impl Segment {
         let label = label.into();
         let corrupt = |(offset, reason)| Error::Corrupt { file: label.clone(), offset, reason };
         let header = Header::decode(&bytes).map_err(|reason| corrupt((0, reason)))?;
-        if header.version != VERSION {
+        if ![VERSION_WITHOUT_IDENTITY, VERSION].contains(&header.version) {
             return Err(Error::Version { file: label, found: header.version, supported: VERSION });
         }
         let footer = Footer::decode(&bytes).map_err(corrupt)?;
@@ -66,9 +66,12 @@ impl Segment {
         if meta.keyspace != header.keyspace {
             return Err(corrupt((*footer_start, "header and footer name different keyspaces")));
         }
+        if meta.identity != header.identity {
+            return Err(corrupt((HEADER_BYTES as u64, "header and footer name different identities")));
+        }
         let part = bytes.slice(*index_start as usize..*filter_start as usize);
         let prefix_bytes = common_prefix(&meta.min_key, &meta.max_key);
-        let place = Place { keyspace: meta.keyspace, offset: *index_start };
+        let place = Place { keyspace: meta.keyspace, identity: meta.identity, offset: *index_start };
         let index = Index::decode(&part, place, *blocks, prefix_bytes)
             .map_err(|reason| corrupt((*index_start, reason)))?;
         let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
@@ -159,7 +162,8 @@ impl Segment {
     }
 
     fn place(&self, offset: u64) -> Place {
-        Place { keyspace: self.meta().keyspace, offset }
+        let SegmentMeta { keyspace, identity, .. } = *self.meta();
+        Place { keyspace, identity, offset }
     }
 
     /// The filter as the file has it; `None` if the segment was written without one.

@@ -11,7 +11,7 @@ use super::{
     footer::Footer,
     format::{
         BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FILTER_KEYS_MAX, KEY_BYTES_MAX, Place,
-        VALUE_BYTES_MAX, VERSION, common_prefix,
+        VALUE_BYTES_MAX, common_prefix,
     },
     hash::xxh64,
     header::Header,
@@ -27,12 +27,15 @@ pub struct SegmentOptions {
     /// Size of a block in bytes that is not exceeded, but by an entry that is larger alone. Brought into
     /// [`BLOCK_BYTES_MIN`]`..=`[`BLOCK_BYTES_MAX`].
     pub block_bytes: usize,
+    /// What tells this segment from any other that there ever is: every checksum of a part covers it, so that a block
+    /// which was written into another segment is found there. 0 does without.
+    pub identity: u64,
 }
 
 impl SegmentOptions {
     /// The usual options for a segment of `keyspace`.
     pub fn new(keyspace: u32) -> Self {
-        Self { keyspace, block_bytes: BLOCK_BYTES_DEFAULT }
+        Self { keyspace, block_bytes: BLOCK_BYTES_DEFAULT, identity: 0 }
     }
 }
 
@@ -63,11 +66,12 @@ pub struct SegmentWriter<W> {
 impl<W: io::Write> SegmentWriter<W> {
     /// A writer of a new segment into `sink`, at whose beginning it stands. Nothing is written yet.
     pub fn new(sink: W, options: SegmentOptions) -> Self {
-        let SegmentOptions { keyspace, block_bytes } = options;
+        let SegmentOptions { keyspace, block_bytes, identity } = options;
         let mut sink = Sink { inner: sink, gathered: Vec::new(), passed: 0, failed: None };
-        Header { version: VERSION, keyspace }.encode(&mut sink.gathered);
+        Header::encode(keyspace, identity, &mut sink.gathered);
         let meta = SegmentMeta {
             keyspace,
+            identity,
             entries: 0,
             tombstones: 0,
             min_key: Bytes::new(),
@@ -154,7 +158,8 @@ impl<W: io::Write> SegmentWriter<W> {
 
     /// Of the part that is written next.
     fn place(&self) -> Place {
-        Place { keyspace: self.meta.keyspace, offset: self.sink.position() }
+        let SegmentMeta { keyspace, identity, .. } = self.meta;
+        Place { keyspace, identity, offset: self.sink.position() }
     }
 
     fn write_pending(&mut self) -> Result<(), Error> {
