@@ -5,6 +5,7 @@
 //!
 //! - [`SimulatedDisk`]: a strict POSIX disk in memory that loses, tears and reorders whatever was not synced,
 //!   runs out of space, fails calls and syncs, and flips bits. Everything it does follows from one seed.
+//! - [`history`]: what concurrent transactions read and wrote, searched for anomalies of isolation.
 //! - [`Rng`]: the small generator behind it, for tests that want to be repeated.
 //! - [`targets`]: one function a decoder. cargo-fuzz runs them on mutated bytes, the ordinary tests on the corpus
 //!   under `fuzz/corpus`.
@@ -29,6 +30,7 @@
 //! ```
 
 mod disk;
+pub mod history;
 mod rng;
 pub mod targets;
 
