@@ -172,7 +172,9 @@ impl Sequencer for Committer {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        if let Some(error) = self.background_error.lock().take() {
+        // That the disk is full is no reason to refuse what takes away.
+        let tells = |error: &mut Error| !error.is_disk_full() || !request.writes.takes_away();
+        if let Some(error) = self.background_error.lock().take_if(tells) {
             return Err(error);
         }
         let now = self.published.hold();

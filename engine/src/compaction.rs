@@ -10,8 +10,10 @@ use logwood_index::compact::{Compaction, CompactionOptions, SegmentInfo, choose,
 use logwood_index::{Direction, Entries, Merge};
 
 use crate::error::Result;
+use crate::flush::make_edit;
 use crate::keyspace::{self, Keyspace};
-use crate::manifest::Edit;
+use crate::manifest::{Edit, Manifest};
+use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::tables::TableWriter;
 use crate::version::{Levels, Table, Tables, Version};
@@ -42,6 +44,8 @@ type Choice = fn(&[Vec<SegmentInfo>], &CompactionOptions) -> Option<Compaction>;
 fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
+    // Segments that no edit can name would only fill the disk.
+    manifest.running()?;
     let snapshot = shared.snapshot();
     let version = snapshot.hold.version()?;
     for (number, levels) in version.tables.iter() {
@@ -51,14 +55,16 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
             let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };
-            carry_out(shared, manifest.rows().seed()?, *number, levels, &compaction)?
+            with_reserve(shared, || {
+                let change = carry_out(shared, manifest, *number, levels, &compaction)?;
+                change.make_durable(manifest)?;
+                Ok(change)
+            })?
         } else {
-            Change { removed: levels.tables().cloned().collect(), added: Vec::new() }
+            let change = Change { removed: levels.tables().cloned().collect(), added: Vec::new() };
+            with_reserve(shared, || change.make_durable(manifest))?;
+            change
         };
-        let mut edit = Edit::default().next_file(shared.next_file_number());
-        change.removed.iter().for_each(|table| edit.remove_table(table.id));
-        change.added.iter().for_each(|table| edit.add_table(table.id, table.row()));
-        manifest.edit(edit)?;
         install(shared, *number, &change);
         return Ok(true);
     }
@@ -69,6 +75,21 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
 struct Change {
     removed: Vec<Arc<Table>>,
     added: Vec<Arc<Table>>,
+}
+
+impl Change {
+    /// Whether the file stays in use, under a new level.
+    fn keeps(&self, table: &Table) -> bool {
+        self.added.iter().any(|added| added.id == table.id)
+    }
+
+    fn make_durable(&self, manifest: &mut Manifest) -> Result<()> {
+        let mut edit = Edit::default();
+        self.removed.iter().for_each(|table| edit.remove_table(table.id));
+        self.added.iter().for_each(|table| edit.add_table(table.id, table.row()));
+        let new = if self.removed.iter().any(|table| self.keeps(table)) { &[] } else { &self.added[..] };
+        make_edit(manifest, edit, new)
+    }
 }
 
 fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
@@ -89,7 +110,7 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
 
 fn carry_out(
     shared: &Shared,
-    seed: u64,
+    manifest: &mut Manifest,
     keyspace: u32,
     levels: &Levels,
     compaction: &Compaction,
@@ -107,7 +128,7 @@ fn carry_out(
     let run = |table: &Arc<Table>| Box::new(table.segment.scan(all, Direction::Forward)) as Box<dyn Entries>;
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
     let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
-    let mut writer = TableWriter::new(shared, seed, level);
+    let mut writer = TableWriter::new(shared, manifest, level);
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
     Ok(Change { removed, added: writer.finish()? })
 }
@@ -123,7 +144,5 @@ fn install(shared: &Shared, keyspace: u32, change: &Change) {
         }
         Version { tables: Arc::new(all), ..version.clone() }
     });
-    // A moved file stays in use under its new level.
-    let kept = |table: &Arc<Table>| change.added.iter().any(|added| added.id == table.id);
-    change.removed.iter().filter(|table| !kept(table)).for_each(|table| table.let_go());
+    change.removed.iter().filter(|table| !change.keeps(table)).for_each(|table| table.let_go());
 }

@@ -49,7 +49,8 @@ impl Database {
     pub fn open(location: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = location.as_ref();
         match path.to_str() {
-            Some("memory://") => Self::open_on(Arc::new(MemoryDisk::new()), options),
+            // Memory is no disk that fills up.
+            Some("memory://") => Self::open_on(Arc::new(MemoryDisk::new()), options.reserve(false)),
             Some(url) if url.starts_with("file://") => {
                 Self::open_path(Path::new(&url["file://".len()..]), options)
             }
@@ -199,6 +200,7 @@ impl Database {
     /// # Errors
     /// [`Error::Background`], naming the step.
     pub fn maintain(&self) -> Result<bool> {
+        self.shared.reserve.retry();
         maintenance::step(&self.shared)
     }
 
@@ -208,6 +210,7 @@ impl Database {
     /// # Errors
     /// [`Error::Background`], naming the task.
     pub fn run(&self, task: Task) -> Result<bool> {
+        self.shared.reserve.retry();
         maintenance::run_task(&self.shared, task)
     }
 
@@ -272,7 +275,8 @@ impl Database {
     /// Snapshots stay readable; transactions that are still open can no longer commit.
     ///
     /// # Errors
-    /// When the end of the log could not be written. Nothing that was acknowledged is lost by that.
+    /// When the end of the log could not be written; [`Error::Background`] when background work failed and no
+    /// commit has told of it. Nothing that was acknowledged is lost by either.
     pub fn close(self) -> Result<()> {
         self.shut()
     }
@@ -285,11 +289,18 @@ impl Database {
         }
         let Mode::Writer(group) = &self.shared.mode else { return Ok(()) };
         let Some(manifest) = self.shared.manifest.lock().take() else { return Ok(()) };
-        let closed =
-            group.with(|log, _| log.close()).map_err(Error::from).and_then(|lsn| manifest.close(lsn));
-        // NOTE: released also after a failure: nothing more is written by this handle.
+        // First, since the rest may need the room.
+        let given_back = self.shared.reserve.close(&self.shared);
+        let closed = group
+            .with(|log, _| log.close())
+            .map_err(Error::from)
+            .and_then(|lsn| manifest.close(lsn, self.shared.numbers.close()));
+        // IMPORTANT: before the lock is released: a transaction that is still open must not write to what
+        // another process opens.
+        group.with(|log, _| log.stop());
         *self.shared.lock.lock() = None;
-        closed
+        let failed = self.shared.background.error.lock().take();
+        closed.and(given_back).and(failed.map_or(Ok(()), Err))
     }
 }
 

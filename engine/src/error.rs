@@ -66,6 +66,14 @@ pub enum Error {
     /// The database was closed.
     #[error("the database is closed; open it again")]
     Closed,
+    /// A file that a read-only database reads from was removed by the process that writes.
+    #[error(
+        "{path} is gone, as happens when the writer goes on; refresh and read again, then run `check` if it stays so"
+    )]
+    Outdated {
+        /// The file.
+        path: String,
+    },
     /// An option has a value outside its range.
     #[error("option {option}: {reason}")]
     Option {
@@ -219,6 +227,21 @@ pub enum Error {
     /// Raised by the program inside [`Database::transact`](crate::Database::transact) to roll back.
     #[error("rolled back: {0}")]
     Abort(String),
+}
+
+impl Error {
+    /// Whether it is that the disk is full. That passes: the same can be tried again once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Log(logwood_wal::Error::DiskFull { .. }) => true,
+            Self::Io { source, .. } | Self::Index(logwood_index::Error::Io { source, .. }) => {
+                matches!(source.kind(), StorageFull | QuotaExceeded)
+            }
+            Self::Background { source, .. } => source.is_disk_full(),
+            _ => false,
+        }
+    }
 }
 
 /// What is wrong with a vector.

@@ -6,6 +6,7 @@
 //! log-000000000007.avro       commits not yet in segments
 //! 000000000012.segment        sorted rows of one keyspace
 //! 000000000013.blob           contents of an object
+//! reserve.tmp                 space kept for a full disk
 //! *.tmp, *.free               being made; a log file kept for reuse
 //! ```
 
@@ -17,6 +18,8 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const MANIFEST: &str = "manifest";
 /// Suffix of a file that is not yet, or no longer, of any meaning.
 pub(crate) const TEMPORARY: &str = ".tmp";
+/// The file that keeps space for a full disk.
+pub(crate) const RESERVE: &str = "reserve.tmp";
 /// Suffix of a segment.
 pub(crate) const SEGMENT: &str = ".segment";
 /// Suffix of an object's contents.
@@ -63,7 +66,10 @@ pub(crate) fn is_log_file(name: &str, prefix: &str) -> bool {
 
 /// Whether a file of this name can be Logwood's at all.
 pub(crate) fn is_ours(name: &str) -> bool {
-    name == LOCK || any_number(name).is_some() || is_log_file(name, LOG) || is_log_file(name, MANIFEST)
+    [LOCK, RESERVE].contains(&name)
+        || any_number(name).is_some()
+        || is_log_file(name, LOG)
+        || is_log_file(name, MANIFEST)
 }
 
 #[cfg(test)]
@@ -80,6 +86,6 @@ mod tests {
         assert!(is_log_file("log-000000000007.avro", LOG));
         assert!(is_log_file("manifest-000000000007.tmp", MANIFEST));
         assert!(!is_log_file("log-7.avro", LOG) && !is_ours("notes.txt"));
-        assert!(is_ours(LOCK) && is_ours("000000000001.segment"));
+        assert!(is_ours(LOCK) && is_ours(RESERVE) && is_ours("000000000001.segment"));
     }
 }

@@ -9,14 +9,17 @@
 //! 4. Readers get the new version; the log's files are let go.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use logwood_index::{Direction, MemtableView};
 use logwood_wal::Lsn;
 
 use crate::error::Result;
 use crate::keyspace;
-use crate::manifest::Edit;
+use crate::manifest::{Edit, Manifest};
+use crate::reserve::with_reserve;
 use crate::shared::Shared;
+use crate::snapshot::Snapshot;
 use crate::tables::TableWriter;
 use crate::version::{Table, Tables, Version};
 
@@ -25,28 +28,51 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     let snapshot = shared.snapshot();
-    let version = snapshot.hold.version()?;
-    let Some(memtable) = version.frozen.last().cloned() else { return Ok(false) };
-    let flushed = memtable.max_lsn();
+    let Some(memtable) = snapshot.hold.version()?.frozen.last().cloned() else { return Ok(false) };
+    // Segments that no edit can name would only fill the disk.
+    manifest.running()?;
     shared.sync()?;
-    let mut writer = TableWriter::new(shared, manifest.rows().seed()?, 0);
+    let flushed = memtable.max_lsn();
+    let tables = with_reserve(shared, || write(shared, manifest, &snapshot, &memtable))?;
+    install(shared, &tables, flushed);
+    shared.writer()?.with(|log, _| log.retire(flushed))?;
+    shared.reserve.retry();
+    shared.background.flushed();
+    Ok(true)
+}
+
+/// Writes a memtable as segments, and names them in the manifest.
+fn write(
+    shared: &Shared,
+    manifest: &mut Manifest,
+    snapshot: &Snapshot,
+    memtable: &MemtableView,
+) -> Result<Vec<Arc<Table>>> {
+    let tables = snapshot.hold.version()?.tables.clone();
+    let mut writer = TableWriter::new(shared, manifest, 0);
     for number in memtable.keyspaces() {
-        if keyspace::is_live(&snapshot, crate::Keyspace(number))? {
-            let bottom = !version.tables.contains_key(&number);
-            write_keyspace(&mut writer, &memtable, number, bottom)?;
+        if keyspace::is_live(snapshot, crate::Keyspace(number))? {
+            let bottom = !tables.contains_key(&number);
+            write_keyspace(&mut writer, memtable, number, bottom)?;
         }
     }
     let tables = writer.finish()?;
-    let mut edit = Edit::default().flushed(flushed).next_file(shared.next_file_number());
+    let mut edit = Edit::default().flushed(memtable.max_lsn());
     for table in &tables {
         edit.add_table(table.id, table.row());
     }
-    manifest.edit(edit)?;
-    install(shared, &tables, flushed);
-    let group = shared.writer()?;
-    group.with(|log, _| log.retire(flushed))?;
-    shared.background.flushed();
-    Ok(true)
+    make_edit(manifest, edit, &tables)?;
+    Ok(tables)
+}
+
+/// Makes an edit that names new segments. Those of an edit that was not made go; those of one that the next
+/// opening may yet find stay.
+pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>]) -> Result<()> {
+    manifest.edit(edit).inspect_err(|error| {
+        if error.is_disk_full() {
+            added.iter().for_each(|table| table.let_go());
+        }
+    })
 }
 
 fn write_keyspace(
@@ -74,6 +100,24 @@ fn install(shared: &Shared, tables: &[Arc<Table>], flushed: Lsn) {
 /// Log files beyond which everything is flushed, however little it is: opening replays the log, and the
 /// log may not grow without bound.
 const LOG_FILES_MAX: u64 = 8;
+
+/// The log found no room for a commit: everything is flushed, so that its files can go, and where that is not
+/// enough the log has the reserve. Says whether that was so.
+pub(crate) fn relieve_log(shared: &Arc<Shared>) -> Result<bool> {
+    if !shared.log_full.load(Ordering::Acquire) {
+        return Ok(false);
+    }
+    let group = shared.writer()?;
+    group.with(|_, committer| committer.freeze());
+    while step(shared)? {}
+    match with_reserve(shared, || Ok(group.prepare()?)) {
+        // Then the next file is a smaller one.
+        Err(error) if error.is_disk_full() => {}
+        prepared => prepared?,
+    }
+    shared.log_full.store(false, Ordering::Release);
+    Ok(true)
+}
 
 /// Has the memtable flushed when the log has grown long. Says whether that was so.
 pub(crate) fn bound_log(shared: &Arc<Shared>) -> Result<bool> {

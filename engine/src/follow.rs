@@ -5,7 +5,7 @@
 //! opened, the manifest has moved on, and is read again.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicBool;
 
 use logwood_wal::{Disk, Follower};
 use parking_lot::Mutex;
@@ -14,9 +14,11 @@ use crate::error::{Error, Result};
 use crate::ids::IdAllocator;
 use crate::maintenance::Background;
 use crate::manifest::ManifestRows;
+use crate::numbers::FileNumbers;
 use crate::options::Options;
 use crate::published::Published;
 use crate::recovery::{self, Opened, Replay};
+use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
 use crate::version::{Trash, Version};
 use crate::{files, manifest};
@@ -124,7 +126,9 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>>
         mode: Mode::Reader(Box::new(Mutex::new(follow))),
         manifest: Mutex::new(None),
         ids: Mutex::new(IdAllocator::after(u32::MAX)),
-        next_file: AtomicU64::new(0),
+        numbers: FileNumbers::new(0..0),
+        reserve: Reserve::new(false, 0),
+        log_full: AtomicBool::new(false),
         background,
         trash,
         blobs: Arc::default(),

@@ -205,9 +205,11 @@ mod write_set;
 mod scan;
 mod version;
 
-// Files: their names, the manifest that says which count, the segments among them.
+// Files: their names and numbers, the manifest that says which count, the segments among them, spare room.
 mod files;
 mod manifest;
+mod numbers;
+mod reserve;
 mod tables;
 
 // Opening: for writing, and for reading beside another process.

@@ -78,6 +78,12 @@ impl Background {
         self.flushed.notify_all();
     }
 
+    /// A step failed. What failed before and was not reported yet comes first: the step is tried again, and
+    /// tells again.
+    fn failed(&self, error: Error) {
+        self.error.lock().get_or_insert(error);
+    }
+
     /// A flush is complete.
     pub(crate) fn flushed(&self) {
         let _signals = self.signals.lock();
@@ -105,17 +111,22 @@ impl Background {
     }
 
     /// Waits for work. False: stop.
-    fn wait(&self, sync_interval_ms: u64) -> bool {
+    fn wait(&self, shared: &Shared) -> bool {
         let mut signals = self.signals.lock();
         if signals.stop {
             return false;
         }
         while !signals.work && !signals.sync && !signals.stop && !self.committed.load(Ordering::Acquire) {
-            self.wake.wait(&mut signals);
+            if !shared.reserve.is_out() {
+                self.wake.wait(&mut signals);
+            } else if self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS)).timed_out() {
+                // Someone else may have made room.
+                signals.work = shared.reserve.tick();
+            }
         }
         if !signals.work && !signals.stop {
             // Others that commit meanwhile share the sync, and the look for work.
-            let pause_ms = if signals.sync { sync_interval_ms } else { LOOK_MS };
+            let pause_ms = if signals.sync { shared.options.sync_interval_ms } else { LOOK_MS };
             self.wake.wait_for(&mut signals, Duration::from_millis(pause_ms));
         }
         self.committed.store(false, Ordering::Release);
@@ -153,7 +164,7 @@ pub enum Task {
     ExpireSnapshots,
     /// Brings a vector graph up to date.
     BuildVectors,
-    /// Makes the log's next file ready.
+    /// Takes disk space ahead of need: the reserve for a full disk, the log's next file.
     PrepareLog,
 }
 
@@ -187,24 +198,29 @@ impl Task {
 
 /// Does one step of whatever is due. Says whether there was anything.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
-    run_task(shared, Task::Sync)?;
+    let mut failed = run_task(shared, Task::Sync).err();
     // Before the flush, which a writer can keep busy.
-    if named(Task::Compact, compaction::step_deep(shared))? {
-        return Ok(true);
-    }
-    for task in &Task::ALL[1..] {
-        if run_task(shared, *task)? {
-            return Ok(true);
+    let deep = std::iter::once_with(|| named(Task::Compact, compaction::step_deep(shared)));
+    let all = Task::ALL[1..].iter().map(|task| run_task(shared, *task));
+    let mut done = false;
+    for result in deep.chain(all) {
+        match result {
+            Ok(worked) => done = worked,
+            // What fails keeps nothing else from its turn: a sweep may make the room that a compaction lacks.
+            Err(error) => failed = failed.or(Some(error)),
+        }
+        if done {
+            break;
         }
     }
-    Ok(false)
+    failed.map_or(Ok(done), Err)
 }
 
 /// Does one step of this kind of work. Says whether there was anything to do.
 pub(crate) fn run_task(shared: &Arc<Shared>, task: Task) -> Result<bool> {
     let done = match task {
         Task::Sync => sync_if_wanted(shared),
-        Task::Flush => flush::step(shared).and_then(|done| Ok(done || flush::bound_log(shared)?)),
+        Task::Flush => flush_if_wanted(shared),
         Task::Compact => compaction::step(shared),
         Task::RemoveFiles => remove_dead_files(shared),
         Task::SweepObjects => crate::object::sweep::sweep_step(shared),
@@ -227,10 +243,21 @@ fn sync_if_wanted(shared: &Shared) -> Result<bool> {
     Ok(wanted)
 }
 
-/// Makes the log's next file ready, so that no commit waits for it and a full disk is found early.
+fn flush_if_wanted(shared: &Arc<Shared>) -> Result<bool> {
+    Ok(flush::step(shared)? || flush::relieve_log(shared)? || flush::bound_log(shared)?)
+}
+
+/// Takes disk space ahead of need: the reserve, then the log's next file, so that no commit waits for it. On a
+/// disk too full for that the commit that needs the room will say so.
 fn prepare_log(shared: &Shared) -> Result<bool> {
-    shared.writer()?.prepare()?;
-    Ok(false)
+    shared.reserve.make(shared)?;
+    if shared.reserve.is_out() {
+        return Ok(false);
+    }
+    match shared.writer()?.prepare().map_err(Error::from) {
+        Err(error) if !error.is_disk_full() => Err(error),
+        _ => Ok(false),
+    }
 }
 
 /// Removes files that nothing refers to any more.
@@ -250,6 +277,7 @@ pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
         }
     }
     if removed {
+        shared.reserve.retry();
         shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
     }
     Ok(removed)
@@ -257,13 +285,13 @@ pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
 
 /// The background thread's life.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    while shared.background.wait(shared.options.sync_interval_ms) {
+    while shared.background.wait(shared) {
         loop {
             match step(shared) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    *shared.background.error.lock() = Some(error);
+                    shared.background.failed(error);
                     shared.background.flushed();
                     shared.background.pause();
                     shared.background.wake();

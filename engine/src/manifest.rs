@@ -24,6 +24,7 @@ use logwood_wal::{Clock, Disk, Follower, Kind, Log, LogOptions, LogWriter, Lsn, 
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::numbers::FileNumbers;
 
 /// The format of databases that this engine writes, and the only one it reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -233,11 +234,17 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Opens the manifest; creates it, for a database of identity `seed`, if the disk has none.
+    /// Opens the manifest; creates it, for a database of identity `seed`, if the disk has none. Numbers for
+    /// files are put aside, from `next_file` on at least.
     ///
     /// Afterwards its map stands whole and durable in one new file, and no longer says that the database
     /// is closed.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, clock: Arc<dyn Clock>, seed: u64) -> Result<Self> {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+        next_file: u64,
+    ) -> Result<(Self, FileNumbers)> {
         let options = LogOptions {
             prefix: files::MANIFEST.to_owned(),
             file_bytes: FILE_BYTES,
@@ -258,16 +265,35 @@ impl Manifest {
         }
         manifest.rows.check_format(&disk.path(files::MANIFEST))?;
         manifest.rows.rows.remove(&b"closed"[..]);
+        let numbers = FileNumbers::from(manifest.rows.next_file()?.max(next_file));
+        Edit::default().next_file(numbers.end).apply_to(&mut manifest.rows.rows);
         manifest.write_whole()?;
-        Ok(manifest)
+        Ok((manifest, FileNumbers::new(numbers)))
     }
 
     pub(crate) fn rows(&self) -> &ManifestRows {
         &self.rows
     }
 
+    /// Fails as the next edit would, if an earlier one stopped the manifest for good.
+    pub(crate) fn running(&self) -> Result<()> {
+        Ok(self.log.running()?)
+    }
+
     /// Makes an edit durable. When this returns, opening the database after a crash finds the edit.
+    ///
+    /// # Errors
+    /// When the disk is full, the edit was not made, and can be tried again. After any other failure it may be
+    /// found by the next opening, or not; until then there are no more edits.
     pub(crate) fn edit(&mut self, edit: Edit) -> Result<()> {
+        // Before the edit: once that is durable, nothing may fail any more.
+        if self.edits >= EDITS_MAX {
+            match self.renew() {
+                // It grows further, until there is room for a new one.
+                Err(error) if error.is_disk_full() => {}
+                renewed => renewed?,
+            }
+        }
         let mut ops = OpsBuffer::new();
         for (key, value) in &edit.rows {
             match value {
@@ -279,11 +305,13 @@ impl Manifest {
         self.log.sync()?;
         edit.apply_to(&mut self.rows.rows);
         self.edits += 1;
-        if self.edits >= EDITS_MAX {
-            self.log.rotate()?;
-            self.write_whole()?;
-        }
         Ok(())
+    }
+
+    /// Begins a new file with the whole map.
+    fn renew(&mut self) -> Result<()> {
+        self.log.rotate()?;
+        self.write_whole()
     }
 
     /// Writes the whole map as the first edit of the present file, then lets the older files go.
@@ -301,9 +329,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Marks the database as closed after commit `lsn`, and closes the manifest.
-    pub(crate) fn close(mut self, lsn: Lsn) -> Result<()> {
-        self.edit(Edit::default().closed(Some(lsn)))?;
+    /// Marks the database as closed after commit `lsn`, with `next_file` the next number of a file, and closes
+    /// the manifest.
+    pub(crate) fn close(mut self, lsn: Lsn, next_file: u64) -> Result<()> {
+        self.edit(Edit::default().closed(Some(lsn)).next_file(next_file))?;
         self.log.close()?;
         Ok(())
     }
@@ -316,7 +345,7 @@ mod tests {
     use super::*;
 
     fn open(disk: &Arc<dyn Disk>) -> Manifest {
-        Manifest::open(disk, Arc::new(ManualClock::new(0)), 7).unwrap()
+        Manifest::open(disk, Arc::new(ManualClock::new(0)), 7, 1).unwrap().0
     }
 
     #[test]
@@ -334,7 +363,7 @@ mod tests {
         let mut edit = Edit::default();
         edit.remove_table(12);
         manifest.edit(edit).unwrap();
-        manifest.close(5).unwrap();
+        manifest.close(5, 13).unwrap();
         assert_eq!(read(&disk).unwrap().closed().unwrap(), Some(5));
         let manifest = open(&disk);
         assert!(manifest.rows().tables().unwrap().is_empty());

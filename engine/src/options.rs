@@ -33,6 +33,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Target size of a block in a segment, in bytes, up to 32 KiB. Default: 8 KiB.
     pub block_bytes: usize,
+    /// Whether disk space as large as a memtable is kept in a file of its own, so that on a full disk a flush can
+    /// be finished and rows can be deleted. Default: yes.
+    pub reserve: bool,
     /// How long a [`Durability::Buffered`] commit may wait for its sync, in milliseconds. Default: 100.
     pub sync_interval_ms: u64,
     /// What old snapshots and transactions together may keep from being given back, files and memory, in
@@ -60,6 +63,7 @@ impl Default for Options {
             log_file_bytes: 16 << 20,
             segment_bytes: 64 << 20,
             block_bytes: 8 << 10,
+            reserve: true,
             sync_interval_ms: 100,
             pinned_bytes_max: 1 << 30,
             background: true,
@@ -97,6 +101,7 @@ impl Options {
         log_file_bytes: u64,
         segment_bytes: u64,
         block_bytes: usize,
+        reserve: bool,
         sync_interval_ms: u64,
         pinned_bytes_max: u64,
         background: bool,

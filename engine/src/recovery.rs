@@ -5,14 +5,14 @@
 //! 1. The lock is taken; the manifest is read without being written.
 //! 2. The segments that it names are opened.
 //! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
-//! 4. The manifest is opened for writing, which begins a new file of it.
+//! 4. The reserve that a crash left is removed; the manifest is opened for writing, which begins a new file of it.
 //! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed.
 //!
 //! A crash in between finds the same, or less to do, the next time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicBool;
 
 use logwood_index::{Memtable, MemtableView};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
@@ -28,6 +28,7 @@ use crate::maintenance::Background;
 use crate::manifest::{self, Edit, Manifest, ManifestRows};
 use crate::options::Options;
 use crate::published::Published;
+use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
 use crate::version::{Table, Tables, Trash, Version};
 
@@ -165,10 +166,16 @@ impl Replay {
     }
 }
 
-/// The greatest number in the name of any file, or kept from such a file in the manifest.
-fn next_file_number(names: &[String], rows: &ManifestRows) -> Result<u64> {
-    let last = names.iter().filter_map(|name| files::any_number(name)).max().unwrap_or(0);
-    Ok(rows.next_file()?.max(last.saturating_add(1)))
+/// Removes the reserve that a crash left, so that there is room to open.
+fn remove_reserve(disk: &Arc<dyn Disk>, names: &[String]) -> Result<()> {
+    if !names.iter().any(|name| name == files::RESERVE) {
+        return Ok(());
+    }
+    disk.remove(files::RESERVE).map_err(|source| Error::Io {
+        operation: "remove",
+        path: disk.path(files::RESERVE),
+        source: Arc::new(source),
+    })
 }
 
 fn nothing_there(disk: &Arc<dyn Disk>) -> Error {
@@ -186,6 +193,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let lock = lock(&disk)?;
     let names = list(&disk)?;
     let manifest = read_manifest(&disk, &names)?;
+    let next_file = names.iter().filter_map(|name| files::any_number(name)).max().map_or(1, |last| last + 1);
     let (rows, created) = match manifest {
         Some(rows) => {
             check_identity(&disk, &rows)?;
@@ -193,8 +201,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         }
         None if !options.create => return Err(nothing_there(&disk)),
         None => {
-            let manifest = Manifest::open(&disk, options.clock.clone(), seed)?;
-            (manifest.rows().clone(), Some(manifest))
+            let created = Manifest::open(&disk, options.clock.clone(), seed, next_file)?;
+            (created.0.rows().clone(), Some(created))
         }
     };
     let background_error = Arc::new(Mutex::new(None));
@@ -202,11 +210,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    let manifest = match created {
-        Some(manifest) => manifest,
-        None => Manifest::open(&disk, options.clock.clone(), rows.seed()?)?,
+    remove_reserve(&disk, &names)?;
+    let (manifest, numbers) = match created {
+        Some(created) => created,
+        None => Manifest::open(&disk, options.clock.clone(), rows.seed()?, next_file)?,
     };
-    let next_file = next_file_number(&names, &rows)?;
     discard_strays(&names, &tables, &trash);
     let version = Version {
         lsn,
@@ -230,13 +238,15 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         on_frozen,
     );
     let shared = Arc::new(Shared {
+        reserve: Reserve::new(options.reserve, options.memtable_bytes),
         disk,
         options,
         published,
         mode: Mode::Writer(Box::new(Group::new(log, committer))),
         manifest: Mutex::new(Some(manifest)),
         ids,
-        next_file: AtomicU64::new(next_file),
+        numbers,
+        log_full: AtomicBool::new(false),
         background,
         trash,
         blobs: Arc::default(),

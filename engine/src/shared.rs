@@ -1,7 +1,7 @@
 //! What every handle of an open database shares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use logwood_wal::{Disk, Durability, Group, Lock, Lsn};
 use parking_lot::Mutex;
@@ -14,10 +14,12 @@ use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
 use crate::manifest::Manifest;
+use crate::numbers::FileNumbers;
 use crate::object::Blobs;
 use crate::options::Options;
 use crate::published::{Published, Watch};
 use crate::read_set::ReadSet;
+use crate::reserve::{self, Reserve};
 use crate::snapshot::Snapshot;
 use crate::version::Trash;
 use crate::write_set::WriteSet;
@@ -39,7 +41,10 @@ pub struct Shared {
     /// `None` when open for reading, and once closed.
     pub(crate) manifest: Mutex<Option<Manifest>>,
     pub(crate) ids: Mutex<IdAllocator>,
-    pub(crate) next_file: AtomicU64,
+    pub(crate) numbers: FileNumbers,
+    pub(crate) reserve: Reserve,
+    /// Whether the log found no room for a commit: the next flush is to let its files go.
+    pub(crate) log_full: AtomicBool,
     pub(crate) background: Arc<Background>,
     pub(crate) trash: Arc<Trash>,
     /// Which blob files are on their way in, and which may go.
@@ -70,9 +75,17 @@ impl Shared {
         durability: Durability,
     ) -> Result<Lsn> {
         let group = self.writer()?;
+        if self.reserve.is_out() && !writes.takes_away() {
+            reserve::admit(self)?;
+        }
         let request = Request::new(writes, reads)?;
         self.wait_for_room()?;
-        let lsn = group.commit(request, durability)?;
+        let lsn = group.commit(request, durability).inspect_err(|error| {
+            if matches!(error, Error::Log(logwood_wal::Error::DiskFull { .. })) {
+                self.log_full.store(true, Ordering::Release);
+                self.background.wake();
+            }
+        })?;
         if durability == Durability::Buffered {
             self.background.sync_wanted();
         }
@@ -110,9 +123,15 @@ impl Shared {
         }
     }
 
-    /// A number for a new file, never used before in this database.
-    pub(crate) fn next_file_number(&self) -> u64 {
-        self.next_file.fetch_add(1, Ordering::Relaxed)
+    /// A number for a new file, for whoever does not hold the manifest.
+    pub(crate) fn next_file_number(&self) -> Result<u64> {
+        if let Some(number) = self.numbers.next() {
+            return Ok(number);
+        }
+        match self.manifest.lock().as_mut() {
+            Some(manifest) => self.numbers.take(manifest),
+            None => Err(Error::Closed),
+        }
     }
 
     /// The last commit known to be on disk.

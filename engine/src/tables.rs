@@ -8,7 +8,7 @@ use logwood_wal::{Disk, File, Lsn};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::manifest::TableRow;
+use crate::manifest::{Manifest, TableRow};
 use crate::shared::Shared;
 use crate::version::{Table, TableFile, Trash};
 
@@ -82,8 +82,8 @@ impl Table {
 /// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
 pub(crate) struct TableWriter<'a> {
     shared: &'a Shared,
-    /// The database's identity.
-    seed: u64,
+    /// Puts numbers aside, and knows the database's identity.
+    manifest: &'a mut Manifest,
     level: u8,
     /// Numbers and rows of the finished files.
     written: Vec<(u64, TableRow)>,
@@ -92,8 +92,8 @@ pub(crate) struct TableWriter<'a> {
 }
 
 impl<'a> TableWriter<'a> {
-    pub(crate) fn new(shared: &'a Shared, seed: u64, level: u8) -> Self {
-        Self { shared, seed, level, written: Vec::new(), made: Vec::new() }
+    pub(crate) fn new(shared: &'a Shared, manifest: &'a mut Manifest, level: u8) -> Self {
+        Self { shared, manifest, level, written: Vec::new(), made: Vec::new() }
     }
 
     /// Writes a run of one keyspace. At the `bottom`, where nothing older can lie beneath, tombstones are
@@ -129,13 +129,14 @@ impl<'a> TableWriter<'a> {
     }
 
     fn begin(&mut self, keyspace: u32) -> Result<(u64, SegmentWriter<FileWriter>)> {
-        let id = self.shared.next_file_number();
+        let id = self.shared.numbers.take(self.manifest)?;
         let name = files::segment(id);
         let file =
             self.shared.disk.create(&name).map_err(|source| self.shared.io_error("create", &name, source))?;
         self.made.push(name);
         let block_bytes = self.shared.options.block_bytes;
-        let options = SegmentOptions { keyspace, block_bytes, identity: files::identity(self.seed, id) };
+        let identity = files::identity(self.manifest.rows().seed()?, id);
+        let options = SegmentOptions { keyspace, block_bytes, identity };
         Ok((id, SegmentWriter::new(FileWriter::new(file), options)))
     }
 
@@ -155,8 +156,8 @@ impl<'a> TableWriter<'a> {
         if !self.written.is_empty() {
             shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
         }
-        let open =
-            |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, self.seed, *id, *row, &shared.trash);
+        let seed = self.manifest.rows().seed()?;
+        let open = |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, seed, *id, *row, &shared.trash);
         let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.made.clear();
         Ok(tables)

@@ -9,7 +9,7 @@ use logwood_index::{Direction, Entries};
 use logwood_wal::{Kind, OpsBuffer};
 
 use crate::counter;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::view::Bounds;
@@ -22,8 +22,21 @@ pub(crate) type RowKey = (u32, Bytes);
 pub(crate) struct WriteSet {
     rows: BTreeMap<RowKey, Option<Bytes>>,
     additions: BTreeMap<RowKey, i64>,
+    /// At least what all of it takes in the log.
     bytes: usize,
+    /// How many of the rows are removals.
+    removals: usize,
 }
+
+/// What a row takes in the log beyond its key and value, at most.
+const ROW_BYTES: usize = 16;
+/// Bytes of a counter's value.
+const COUNTER_BYTES: usize = 8;
+/// What the two lists of operations of a commit take in the log beyond these.
+const LISTS_BYTES: usize = 16;
+/// Bytes that a commit which takes away may put for each row that it removes: counts, and what says that the row
+/// is gone.
+const PUT_BYTES_A_REMOVAL: usize = 256;
 
 impl WriteSet {
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
@@ -37,22 +50,53 @@ impl WriteSet {
     }
 
     fn write(&mut self, keyspace: Keyspace, key: &[u8], value: Option<Bytes>) -> Result<()> {
-        let added = key.len() + value.as_ref().map_or(0, Bytes::len);
-        limits::check("batch", self.bytes + added, limits::BATCH_BYTES_MAX)?;
+        let added = ROW_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.check_room(added)?;
         self.bytes += added;
+        self.removals += usize::from(value.is_none());
         let row = (keyspace.0, Bytes::copy_from_slice(key));
-        self.additions.remove(&row);
-        if let Some(Some(old)) = self.rows.insert(row, value) {
-            self.bytes -= key.len() + old.len();
+        if self.additions.remove(&row).is_some() {
+            self.bytes -= ROW_BYTES + key.len() + COUNTER_BYTES;
+        }
+        if let Some(old) = self.rows.insert(row, value) {
+            self.bytes -= ROW_BYTES + key.len() + old.as_ref().map_or(0, Bytes::len);
+            self.removals -= usize::from(old.is_none());
         }
         Ok(())
+    }
+
+    /// Refuses one more row of so many bytes if the log would refuse the whole.
+    fn check_room(&self, bytes: usize) -> Result<()> {
+        limits::check("batch", LISTS_BYTES + self.bytes + bytes, limits::BATCH_BYTES_MAX)?;
+        if self.rows.len() + self.additions.len() >= limits::BATCH_ROWS_MAX {
+            return Err(Error::TooMany { what: "rows in a batch", limit: limits::BATCH_ROWS_MAX as u64 });
+        }
+        Ok(())
+    }
+
+    /// Whether this set takes rows away, and adds nothing to speak of.
+    pub(crate) fn takes_away(&self) -> bool {
+        let all = self.rows.len() * ROW_BYTES;
+        self.removals > 0
+            && self.bytes.saturating_sub(all)
+                <= self.removed_keys_bytes() + self.removals * PUT_BYTES_A_REMOVAL
+    }
+
+    fn removed_keys_bytes(&self) -> usize {
+        self.rows.iter().filter(|(_, value)| value.is_none()).map(|((_, key), _)| key.len()).sum()
     }
 
     pub(crate) fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
         limits::check_row(key, &[])?;
         let row = (keyspace.0, Bytes::copy_from_slice(key));
-        let sum = self.additions.entry(row).or_insert(0);
-        *sum = sum.checked_add(delta).ok_or_else(|| counter::overflow(keyspace.0, key))?;
+        if let Some(sum) = self.additions.get_mut(&row) {
+            *sum = sum.checked_add(delta).ok_or_else(|| counter::overflow(keyspace.0, key))?;
+            return Ok(());
+        }
+        let added = ROW_BYTES + key.len() + COUNTER_BYTES;
+        self.check_room(added)?;
+        self.bytes += added;
+        self.additions.insert(row, delta);
         Ok(())
     }
 
@@ -158,5 +202,70 @@ impl Entries for WriteEntries<'_> {
 
     fn value(&self) -> Option<Bytes> {
         self.current.and_then(|(_, value)| value.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(u32, u8, usize),
+        Delete(u32, u8),
+        Add(u32, u8),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        // Keyspaces and values whose numbers and lengths take as many bytes in the log as they can.
+        let keyspace = || prop_oneof![Just(0), Just(u32::MAX)];
+        let step = prop_oneof![
+            (keyspace(), any::<u8>(), prop_oneof![Just(0_usize), Just(70), Just(10_000)])
+                .prop_map(|(keyspace, key, len)| Step::Put(keyspace, key, len)),
+            (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Delete(keyspace, key)),
+            (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Add(keyspace, key)),
+        ];
+        prop::collection::vec(step, 1..80)
+    }
+
+    proptest! {
+        /// A batch just under its limit was refused by the log when it was committed.
+        #[test]
+        fn what_a_set_counts_is_never_less_than_what_the_log_takes(steps in steps()) {
+            let mut set = WriteSet::default();
+            for step in steps {
+                let key = |byte: u8| vec![byte % 16; usize::from(byte) * 8];
+                match step {
+                    Step::Put(space, byte, len) => set.put(Keyspace(space), &key(byte), &vec![1; len]),
+                    Step::Delete(space, byte) => set.delete(Keyspace(space), &key(byte)),
+                    Step::Add(space, byte) => set.add(Keyspace(space), &key(byte), 1),
+                }
+                .unwrap();
+            }
+            let rows = set.encode().unwrap();
+            let mut counters = OpsBuffer::new();
+            for ((space, key), _) in set.additions() {
+                counters.push(*space, Kind::Put, key, &[0; COUNTER_BYTES]).unwrap();
+            }
+            let (rows, counters) = (rows.encoded_bytes(), counters.encoded_bytes());
+            // As the log counts a commit of two lists.
+            prop_assert!(rows + counters + 2 * 5 + 1 <= set.bytes + LISTS_BYTES);
+            prop_assert_eq!(set.removals, set.rows().filter(|(_, value)| value.is_none()).count());
+        }
+    }
+
+    #[test]
+    fn a_set_takes_away_if_it_removes_rows_and_puts_little() {
+        let space = Keyspace(3);
+        let mut set = WriteSet::default();
+        assert!(!set.takes_away());
+        set.delete(space, &[1; 1_000]).unwrap();
+        set.put(space, b"gone", &[0; 100]).unwrap();
+        set.add(space, b"count", -1).unwrap();
+        assert!(set.takes_away());
+        set.put(space, b"more", &[0; 300]).unwrap();
+        assert!(!set.takes_away());
     }
 }

@@ -53,19 +53,19 @@ impl RealDisk {
 }
 
 /// Creates the directory and every missing parent, each made durable in the directory that holds it. The last
-/// one is synced even if it stood already: an earlier attempt may have crashed between the two steps.
+/// that stood already is synced there too: an earlier attempt may have ended between the two steps.
 fn create_durably(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => return Ok(()),
     };
-    if !parent.exists() {
+    if !path.exists() {
         create_durably(parent)?;
     }
     match fs::create_dir(path) {
         Ok(()) => sync_directory(parent),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match sync_directory(parent) {
+        Err(_) if path.exists() => match sync_directory(parent) {
             // A directory that stands under a parent we may not read was made by someone else, long ago.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             result => result,

@@ -32,6 +32,12 @@ pub struct Space {
 }
 
 impl SpaceJob {
+    /// The work of filling a new file of this name with so many zeros.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, name: String, bytes: u64) -> Self {
+        Self { disk, name, recycled: None, bytes }
+    }
+
     /// Makes the space ready. [`Error::DiskFull`] if there is none; nothing is left behind then.
     pub fn run(self) -> Result<Space, Error> {
         let file = self.make().inspect_err(|_| discard(&*self.disk, &self.name))?;

@@ -30,6 +30,9 @@ const LSN_MAX: Lsn = i64::MAX as u64;
 /// More than the numbers and the checksum of a record take.
 const RECORD_OVERHEAD_MAX: usize = 40;
 
+/// A file that is begun on a full disk is smaller than others by this factor.
+const SMALLER: u64 = 16;
+
 /// Counts since the log was opened, and its files now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
@@ -92,6 +95,8 @@ pub struct LogWriter {
     /// Retired files whose space may be taken.
     free: Vec<String>,
     scratches: u64,
+    /// Whether files are to take no more room than needed.
+    saving: bool,
     frame: FrameBuffer,
     stopped: Option<Error>,
     stats: LogStats,
@@ -118,6 +123,7 @@ impl LogWriter {
             spare: None,
             free: Vec::new(),
             scratches: 0,
+            saving: false,
             frame: FrameBuffer::default(),
             stopped: None,
             stats: LogStats::default(),
@@ -214,6 +220,7 @@ impl LogWriter {
             let path = self.disk.path(&oldest.name);
             let kept = self.free.len() + usize::from(self.spare.is_some());
             if self.options.prewrite
+                && !self.saving
                 && kept < self.options.recycle_files
                 && oldest.bytes <= self.options.file_bytes
             {
@@ -233,7 +240,17 @@ impl LogWriter {
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
         let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
-        wanted.then(|| self.space_job(self.options.file_bytes, true))
+        let bytes = if self.saving { self.options.file_bytes / SMALLER } else { self.options.file_bytes };
+        wanted.then(|| self.space_job(bytes))
+    }
+
+    /// Whether to take no more room than needed, because there is little left: files are begun small, and those
+    /// that are retired are removed rather than kept.
+    pub fn save_space(&mut self, saving: bool) {
+        self.saving = saving;
+        if saving {
+            self.free.drain(..).for_each(|name| discard(&*self.disk, &name));
+        }
     }
 
     /// Takes space that is ready.
@@ -278,7 +295,13 @@ impl LogWriter {
         Ok(self.next - 1)
     }
 
-    pub(crate) fn running(&self) -> Result<(), Error> {
+    /// Stops the writer for good, with whatever it has left undone: from now on every call fails.
+    pub fn stop(&mut self) {
+        self.stopped.get_or_insert(Error::Closed);
+    }
+
+    /// Fails as every write does, if the writer has stopped.
+    pub fn running(&self) -> Result<(), Error> {
         self.stopped.clone().map_or(Ok(()), Err)
     }
 
@@ -374,8 +397,16 @@ impl LogWriter {
         let marker = files::marker(self.options.seed, number);
         let header = Header { schema: SCHEMA.to_owned(), first: self.next, number, marker }.encode();
         let end = header.len() as u64;
-        let bytes = prewrite.map_or(end, |bytes| bytes.max(end + frame_bytes));
-        let space = self.take_space(bytes)?;
+        let least = end + frame_bytes;
+        let space = match prewrite {
+            None => self.take_space(end)?,
+            Some(bytes) if self.saving => self.take_space(least.max(bytes / SMALLER))?,
+            Some(bytes) => match self.take_space(least.max(bytes)) {
+                // A disk that has no room for a file of the usual size may have some for a smaller one.
+                Err(Error::DiskFull { .. }) if bytes / SMALLER > least => self.take_space(bytes / SMALLER)?,
+                space => space?,
+            },
+        };
         let written = space.file.write_at(&header, 0).and_then(|()| space.file.sync());
         if let Err(error) = written {
             let error = Error::io("write", self.disk.path(&space.name), error);
@@ -404,12 +435,13 @@ impl LogWriter {
         if let Some(space) = self.spare.take_if(|space| space.bytes >= bytes) {
             return Ok(space);
         }
-        // What is larger than a file usually is, is not worth a retired file's space.
-        let job = self.space_job(bytes, bytes == self.options.file_bytes);
+        let job = self.space_job(bytes);
         job.run().map_err(|error| self.full_or_poison(error))
     }
 
-    fn space_job(&mut self, bytes: u64, recycle: bool) -> SpaceJob {
+    fn space_job(&mut self, bytes: u64) -> SpaceJob {
+        // A file of another size than usual is not worth a retired file's space.
+        let recycle = bytes == self.options.file_bytes;
         self.scratches += 1;
         SpaceJob {
             disk: Arc::clone(&self.disk),

@@ -232,7 +232,9 @@ impl Bucket {
     ) -> Result<Option<StoredObject>> {
         let Some(stored) = &version.stored else { return Ok(None) };
         let contents = match stored.blob {
-            Some(number) => Contents::Blob(open_blob(view, stored, number)?),
+            Some(number) => {
+                Contents::Blob(open_blob(view, stored, number).map_err(|error| outdated(view, error))?)
+            }
             None => {
                 let bytes = match contents {
                     Some(contents) => contents,
@@ -306,6 +308,16 @@ fn behind(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     end.push(BEHIND_UTF8);
     end
+}
+
+/// The writer does not know the views of other processes: what one of these misses may be gone for good reason.
+fn outdated(view: &(impl View + ?Sized), error: Error) -> Error {
+    match error {
+        Error::Corrupt { path, reason, .. } if reason == MISSING && view.shared().options.read_only => {
+            Error::Outdated { path }
+        }
+        other => other,
+    }
 }
 
 /// Opens the file with the contents of a version. The view keeps the file from being swept meanwhile.

@@ -12,6 +12,7 @@ use super::format::{CHUNK_BYTES, CRC_BYTES, HASH_BYTES, INLINE_BYTES_MAX, OBJECT
 use super::lease::Lease;
 use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::reserve;
 use crate::shared::Shared;
 
 /// Contents that are stored but not yet named: [`Bucket::put`](super::Bucket::put) gives them a key. They
@@ -72,7 +73,8 @@ pub(super) fn stage(shared: &Arc<Shared>, mut source: impl Read, size_max: u64) 
         let contents = StagedContents::Inline(Bytes::from(chunk));
         return Ok(Staged { size, sha256: hash.finalize().into(), contents });
     }
-    let lease = shared.blobs.lease(shared.next_file_number());
+    reserve::admit(shared)?;
+    let lease = shared.blobs.lease(shared.next_file_number()?);
     let mut draft = Draft::create(&*shared.disk, lease.number())?;
     while !chunk.is_empty() {
         draft.append_chunk(&mut chunk)?;

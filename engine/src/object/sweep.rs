@@ -144,6 +144,7 @@ fn bury(shared: &Shared) -> Result<bool> {
     if !numbers.is_empty() {
         // Only so that the room does not come back as files after a crash; nothing relies on it.
         shared.disk.sync_dir().map_err(|error| failed(shared, "sync the directory of", "", error))?;
+        shared.reserve.retry();
     }
     Ok(!numbers.is_empty())
 }
