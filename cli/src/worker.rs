@@ -24,6 +24,15 @@ const LANES: u64 = 2;
 pub(crate) struct Args {
     /// The database
     db: PathBuf,
+    /// Try so many transactions in each lane, then print `closing`, compact and close
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    transactions: u64,
+    /// Do everything in one thread, in one lane, so that the calls to the system come in the same order each time
+    #[arg(long)]
+    alone: bool,
+    /// Print what fails behind a `!`, and go on
+    #[arg(long)]
+    stubborn: bool,
 }
 
 /// Verifies what the workers printed, which standard input holds; prints how many transactions there are.
@@ -78,46 +87,73 @@ fn options() -> Options {
     Options::new().memtable_bytes(64 << 10).log_file_bytes(64 << 10).segment_bytes(256 << 10)
 }
 
-/// Runs until killed, or until the database or the parent fails it.
+/// Runs until killed, until it has done what it was told, or until the database or the parent fails it.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let db = Database::open(&args.db, options())?;
+    let db = Database::open(&args.db, options().background(!args.alone))?;
     let models = Models::ensure(&db)?;
-    let first: Vec<u64> =
-        (0..LANES).map(|lane| count(&db.snapshot(), &models, lane)).collect::<Result<_, _>>()?;
-    std::thread::scope(|scope| {
-        let lanes: Vec<_> = (0..LANES)
-            .map(|lane| {
-                let (db, models, first) = (&db, &models, first[lane as usize]);
-                scope.spawn(move || work(db, models, lane, first))
-            })
-            .collect();
-        let ended = lanes.into_iter().map(|lane| match lane.join() {
-            Ok(result) => result,
-            Err(_) => Err(Failure::Input("a lane of the worker panicked".to_owned())),
-        });
-        ended.collect()
-    })
+    if args.alone {
+        work(args, &db, &models, 0)?;
+    } else {
+        std::thread::scope(|scope| {
+            let work = |lane| work(args, &db, &models, lane);
+            let lanes: Vec<_> = (0..LANES).map(|lane| scope.spawn(move || work(lane))).collect();
+            let ended = lanes.into_iter().map(|lane| match lane.join() {
+                Ok(result) => result,
+                Err(_) => Err(Failure::Input("a lane of the worker panicked".to_owned())),
+            });
+            ended.collect::<Result<(), Failure>>()
+        })?;
+    }
+    tell("closing")?;
+    args.bear(db.compact())?;
+    args.bear(db.close())
 }
 
-fn work(db: &Database, models: &Models, lane: u64, first: u64) -> Result<(), Failure> {
-    for number in first.. {
-        let staged = db.stage(&contents(lane, number)[..])?;
-        db.transact(|tx| {
-            let key = key(lane, number);
-            models.graph.insert_entity(tx, &key, &json!({"lane": lane, "n": number}))?;
-            if number > 0 {
-                models
-                    .graph
-                    .insert_relation(tx, &Relation::new(&key, "follows", self::key(lane, number - 1)))?;
+impl Args {
+    /// Passes on a failure, or only prints it if the worker is stubborn.
+    fn bear(&self, result: Result<(), logwood::Error>) -> Result<(), Failure> {
+        match result {
+            Err(error) if self.stubborn => tell(&format!("! {error}")),
+            result => Ok(result?),
+        }
+    }
+}
+
+/// Prints a line at once: the parent may go by it.
+fn tell(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(output::closed)
+}
+
+fn work(args: &Args, db: &Database, models: &Models, lane: u64) -> Result<(), Failure> {
+    let mut number = count(&db.snapshot(), models, lane)?;
+    for _ in 0..args.transactions {
+        match commit(db, models, lane, number) {
+            Ok(()) => {
+                tell(&format!("{lane} {number}"))?;
+                number += 1;
             }
-            models.vectors.set(tx, &key, &vector(lane, number))?;
-            models.bucket.put(tx, &key, &staged, PutOptions::default())?;
-            Ok(())
-        })?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{lane} {number}").and_then(|()| out.flush()).map_err(output::closed)?;
+            failed => args.bear(failed)?,
+        }
+        if args.alone {
+            args.bear(db.maintain().map(drop))?;
+        }
     }
     Ok(())
+}
+
+fn commit(db: &Database, models: &Models, lane: u64, number: u64) -> Result<(), logwood::Error> {
+    let staged = db.stage(&contents(lane, number)[..])?;
+    db.transact(|tx| {
+        let key = key(lane, number);
+        models.graph.insert_entity(tx, &key, &json!({"lane": lane, "n": number}))?;
+        if number > 0 {
+            models.graph.insert_relation(tx, &Relation::new(&key, "follows", self::key(lane, number - 1)))?;
+        }
+        models.vectors.set(tx, &key, &vector(lane, number))?;
+        models.bucket.put(tx, &key, &staged, PutOptions::default())?;
+        Ok(())
+    })
 }
 
 /// Runs `verify`: opens as a program would after the kill, with recovery, and looks.

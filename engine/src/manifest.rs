@@ -238,7 +238,7 @@ impl Manifest {
     /// files are put aside, from `next_file` on at least.
     ///
     /// Afterwards its map stands whole and durable in one new file, and no longer says that the database
-    /// is closed.
+    /// is closed; on a full disk from the first edit on.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -260,14 +260,24 @@ impl Manifest {
             Ok::<(), Error>(())
         })?;
         let mut manifest = Self { log, rows, edits: 0 };
-        if manifest.rows.is_empty() {
+        let existed = !manifest.rows.is_empty();
+        if !existed {
             Edit::new_database(seed).apply_to(&mut manifest.rows.rows);
         }
         manifest.rows.check_format(&disk.path(files::MANIFEST))?;
         manifest.rows.rows.remove(&b"closed"[..]);
-        let numbers = FileNumbers::from(manifest.rows.next_file()?.max(next_file));
+        let mut numbers = FileNumbers::from(manifest.rows.next_file()?.max(next_file));
         Edit::default().next_file(numbers.end).apply_to(&mut manifest.rows.rows);
-        manifest.write_whole()?;
+        match manifest.write_whole() {
+            // A full disk shall not keep anyone from reading. No numbers are put aside then, and the first edit
+            // begins the new file.
+            Err(error) if error.is_disk_full() && existed => {
+                numbers.end = numbers.start;
+                Edit::default().next_file(numbers.start).apply_to(&mut manifest.rows.rows);
+                manifest.edits = EDITS_MAX;
+            }
+            written => written?,
+        }
         Ok((manifest, FileNumbers::new(numbers)))
     }
 
@@ -368,6 +378,30 @@ mod tests {
         let manifest = open(&disk);
         assert!(manifest.rows().tables().unwrap().is_empty());
         assert_eq!(manifest.rows().closed().unwrap(), None);
+    }
+
+    /// The edit was durable, and failed all the same, because the new file that was due behind it found no room. So
+    /// segments that the manifest named were thrown away, and a compaction was made twice.
+    #[test]
+    fn an_edit_that_was_made_does_not_fail_for_want_of_room() {
+        let simulated = logwood_fuzz::SimulatedDisk::new(1);
+        let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+        let mut manifest = open(&disk);
+        let mut made = 0;
+        for lsn in 1..3 * EDITS_MAX as u64 {
+            // From now and then on there is room for a few edits, but not for a new file.
+            let room = (lsn % 700 > 600).then(|| simulated.used_bytes() + 4_096);
+            simulated.set_capacity(room);
+            match manifest.edit(Edit::default().flushed(lsn)) {
+                Ok(()) => made = lsn,
+                Err(error) => assert!(error.is_disk_full(), "{error}"),
+            }
+            assert_eq!(manifest.rows().flushed().unwrap(), made);
+            if lsn % 10 == 0 {
+                assert_eq!(read(&disk).unwrap().flushed().unwrap(), made);
+            }
+        }
+        assert!(disk.list().unwrap().len() <= 2, "{:?}", disk.list());
     }
 
     #[test]

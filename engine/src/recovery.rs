@@ -5,8 +5,9 @@
 //! 1. The lock is taken; the manifest is read without being written.
 //! 2. The segments that it names are opened.
 //! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
-//! 4. The reserve that a crash left is removed; the manifest is opened for writing, which begins a new file of it.
-//! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed.
+//! 4. Strays are removed: files that a crash kept from being named by the manifest, or from being removed; and the
+//!    reserve, so that there is room for what follows.
+//! 5. The manifest is opened for writing, which begins a new file of it.
 //!
 //! A crash in between finds the same, or less to do, the next time.
 
@@ -166,18 +167,6 @@ impl Replay {
     }
 }
 
-/// Removes the reserve that a crash left, so that there is room to open.
-fn remove_reserve(disk: &Arc<dyn Disk>, names: &[String]) -> Result<()> {
-    if !names.iter().any(|name| name == files::RESERVE) {
-        return Ok(());
-    }
-    disk.remove(files::RESERVE).map_err(|source| Error::Io {
-        operation: "remove",
-        path: disk.path(files::RESERVE),
-        source: Arc::new(source),
-    })
-}
-
 fn nothing_there(disk: &Arc<dyn Disk>) -> Error {
     let reason = "there is nothing in it, and it is not to be created".to_owned();
     Error::NotADatabase { path: disk.path(""), reason }
@@ -210,12 +199,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    remove_reserve(&disk, &names)?;
+    remove_strays(&disk, &names, &tables)?;
     let (manifest, numbers) = match created {
         Some(created) => created,
         None => Manifest::open(&disk, options.clock.clone(), rows.seed()?, next_file)?,
     };
-    discard_strays(&names, &tables, &trash);
     let version = Version {
         lsn,
         flushed: rows.flushed()?,
@@ -254,7 +242,6 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         lock: Mutex::new(Some(lock)),
     });
     forget_empty_log(&shared)?;
-    crate::maintenance::remove_dead_files(&shared)?;
     Ok(shared)
 }
 
@@ -288,24 +275,39 @@ fn forget_empty_log(shared: &Shared) -> Result<()> {
     }
     let lsn = version.lsn;
     if let Some(manifest) = shared.manifest.lock().as_mut() {
-        manifest.edit(Edit::default().flushed(lsn))?;
+        match manifest.edit(Edit::default().flushed(lsn)) {
+            // It is only put off.
+            Err(error) if error.is_disk_full() => return Ok(()),
+            edited => edited?,
+        }
     }
     shared.published.change(|version| Version { flushed: lsn, ..version.clone() });
     shared.writer()?.with(|log, _| log.retire(lsn))?;
     Ok(())
 }
 
-/// Throws away segments that the manifest does not name, and unfinished files. Blobs without an owner are
+/// Removes segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are
 /// found by the objects' own sweep, which knows the rows.
-fn discard_strays(names: &[String], tables: &Tables, trash: &Trash) {
+fn remove_strays(disk: &Arc<dyn Disk>, names: &[String], tables: &Tables) -> Result<()> {
     let known = |number| tables.values().any(|levels| levels.tables().any(|table| table.id == number));
-    for name in names {
+    let failed = |operation, name: &str, source| Error::Io {
+        operation,
+        path: disk.path(name),
+        source: Arc::new(source),
+    };
+    let is_stray = |name: &&String| {
         let stray_segment = files::number(name, files::SEGMENT).is_some_and(|number| !known(number));
         let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
-        if stray_segment || unfinished {
-            trash.push(name.clone());
-        }
+        stray_segment || unfinished || *name == files::RESERVE
+    };
+    let mut strays = names.iter().filter(is_stray).peekable();
+    if strays.peek().is_none() {
+        return Ok(());
     }
+    for name in strays {
+        disk.remove(name).map_err(|source| failed("remove", name, source))?;
+    }
+    disk.sync_dir().map_err(|source| failed("sync", "", source))
 }
 
 /// The greatest id that was given to a key.

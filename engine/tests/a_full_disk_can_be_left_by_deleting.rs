@@ -94,10 +94,10 @@ fn leave_a_full_disk(background: bool) {
     while disk.read(RESERVE).is_none() {
         work(&db, background);
     }
-    disk.set_capacity(Some(disk.used_bytes() + (2 << 20)));
+    disk.set_capacity(Some(disk.used_bytes() + (1 << 20)));
     for round in 0..3 {
         let taken = fill(&db, space, background);
-        assert!(taken.len() > 300, "round {round}: only {} commits fit", taken.len());
+        assert!(taken.len() > 200, "round {round}: only {} commits fit", taken.len());
         let snapshot = db.snapshot();
         for n in &taken {
             assert_eq!(
@@ -143,7 +143,7 @@ fn by_deleting_documents_with_their_index_entries_and_ids() {
     let people =
         db.transact(|tx| Collection::create(tx, "people", Schema::new().index("age", ["age"]))).unwrap();
     work(&db, false);
-    disk.set_capacity(Some(disk.used_bytes() + (2 << 20)));
+    disk.set_capacity(Some(disk.used_bytes() + (1 << 20)));
     let insert = |n: u32| {
         let document = json!({"age": n % 90, "about": "x".repeat(600)});
         db.transact(|tx| people.insert(tx, &n.to_string(), &document).map(drop))
@@ -273,7 +273,7 @@ fn a_crash_on_the_way_into_a_full_disk_and_out_again_is_harmless() {
     disk.set_capacity(Some(384 << 10));
     assert_eq!(run(&disk), Some(Vec::new()));
     let calls = disk.mutations();
-    for call in (0..calls).step_by(7) {
+    for call in (0..calls).step_by(31) {
         let crash = Crash::ALL[call as usize % Crash::ALL.len()];
         let disk = SimulatedDisk::new(call);
         disk.set_capacity(Some(384 << 10));
