@@ -16,6 +16,7 @@ mod directory;
 mod fault;
 mod image;
 mod machine;
+mod tape;
 
 use std::io;
 use std::sync::Arc;
@@ -27,9 +28,11 @@ use parking_lot::Mutex;
 use directory::Inode;
 pub use fault::{Fault, Times};
 use machine::Machine;
+use tape::Tape;
+pub use tape::{Call, Moment};
 
 /// What a power loss leaves of the writes and names that were not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Crash {
     /// Nothing.
     LoseUnsynced,
@@ -82,6 +85,48 @@ impl SimulatedDisk {
         let mut machine = self.machine.lock();
         machine.off = true;
         Self::of(machine.after_kill())
+    }
+
+    /// Keeps, from now on, the disk as it is after each mutating call. The record goes on with the disk that a crash or
+    /// a kill of this one leaves. A record that was begun before is forgotten.
+    pub fn record(&self) {
+        let mut machine = self.machine.lock();
+        machine.tape = Some(Tape::default());
+        machine.recording = true;
+    }
+
+    /// Ends the record; what it has stays.
+    pub fn stop_recording(&self) {
+        self.machine.lock().recording = false;
+    }
+
+    /// How many moments the record has: the number of mutating calls since it was begun.
+    #[must_use]
+    pub fn moments_recorded(&self) -> usize {
+        self.machine.lock().tape.as_ref().map_or(0, Tape::len)
+    }
+
+    /// Takes the record: a moment for each mutating call since it was begun.
+    #[must_use]
+    pub fn take_moments(&self) -> Vec<Moment> {
+        self.machine.lock().tape.take().map_or_else(Vec::new, |tape| tape.take())
+    }
+
+    /// Draws what is random from now on from another seed: moments of one record would all crash alike.
+    pub fn reseed(&self, seed: u64) {
+        self.machine.lock().reseed(seed);
+    }
+
+    /// The kind of the first call that failed as planned, if one did.
+    #[must_use]
+    pub fn struck(&self) -> Option<Call> {
+        self.machine.lock().struck
+    }
+
+    /// How many calls failed as planned.
+    #[must_use]
+    pub fn strikes(&self) -> u64 {
+        self.machine.lock().strikes
     }
 
     /// Lets `mutations` more mutating calls through; from the one behind them on every call fails and does nothing.

@@ -29,10 +29,21 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod coverage;
 mod disk;
+mod draws;
+pub mod explore;
 pub mod history;
+mod ledger;
+pub mod model;
 mod rng;
 pub mod targets;
+pub mod trial;
+mod violation;
 
-pub use disk::{Crash, Fault, SimulatedDisk, Times};
+pub use coverage::Coverage;
+pub use disk::{Call, Crash, Fault, Moment, SimulatedDisk, Times};
+pub use draws::Draws;
+pub use ledger::Ledger;
 pub use rng::Rng;
+pub use violation::Violation;

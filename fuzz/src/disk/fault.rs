@@ -3,7 +3,7 @@
 use std::io;
 
 /// How a call fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// An I/O error; nothing of the call happened.
     Io,
@@ -16,6 +16,11 @@ pub enum Fault {
     SyncLost,
     /// An I/O error although the call happened wholly, as when the answer of a remote disk is lost.
     Late,
+}
+
+impl Fault {
+    /// Every way to fail, for tests that try them all.
+    pub const ALL: [Self; 5] = [Self::Io, Self::Full, Self::Partial, Self::SyncLost, Self::Late];
 }
 
 /// Whether a call that failed goes on failing.

@@ -78,13 +78,20 @@ pub(super) struct Image {
     pending: Vec<(u64, Change)>,
     /// The blocks of `current` that take space; the others are holes.
     allocated: BTreeSet<u64>,
+    /// Whether a sync lost its pages, so that the two may differ for good.
+    forgot: bool,
 }
 
 impl Image {
     /// A file that lies on the platter with these contents.
     fn at_rest(contents: Vec<u8>) -> Self {
         let allocated = blocks(0, contents.len() as u64).collect();
-        Self { current: contents.clone(), durable: contents, pending: Vec::new(), allocated }
+        Self { current: contents.clone(), durable: contents, pending: Vec::new(), allocated, forgot: false }
+    }
+
+    /// Whether power loss leaves the file as it is.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pending.is_empty() && !self.forgot
     }
 
     /// What a program reads.
@@ -152,6 +159,7 @@ impl Image {
     /// platter never gets them, and the next sync has nothing to complain of.
     pub(super) fn forget_pending(&mut self) {
         self.pending.clear();
+        self.forgot = true;
     }
 
     /// The places of the pending changes in the order of the disk.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::Crash;
 use super::directory::{Directory, Inode};
 use super::fault::{self, Calls, Fault};
 use super::image::{Image, SECTOR_BYTES};
+use super::tape::{Call, Tape};
 use crate::rng::Rng;
 
 /// No file is longer than this, so that a wild offset is an error and not a giant allocation.
@@ -30,7 +32,8 @@ enum Course {
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     directory: Directory,
-    files: BTreeMap<Inode, Image>,
+    /// Shared with the moments of a record, and with the disks that crashes leave.
+    files: BTreeMap<Inode, Arc<Image>>,
     /// How many handles of each file are open. A file without a name lives until the last one is gone.
     handles: BTreeMap<Inode, usize>,
     locks: BTreeSet<String>,
@@ -43,6 +46,13 @@ pub(super) struct Machine {
     pub(super) mutations_max: Option<u64>,
     pub(super) off: bool,
     pub(super) capacity_bytes: Option<u64>,
+    pub(super) tape: Option<Tape>,
+    /// Whether the tape takes more moments.
+    pub(super) recording: bool,
+    /// The kind of the first call that failed as planned.
+    pub(super) struck: Option<Call>,
+    /// How many calls failed as planned.
+    pub(super) strikes: u64,
     rng: Rng,
 }
 
@@ -51,7 +61,7 @@ impl Machine {
         Self::with_files(Directory::default(), BTreeMap::new(), Rng::new(seed))
     }
 
-    fn with_files(directory: Directory, files: BTreeMap<Inode, Image>, rng: Rng) -> Self {
+    fn with_files(directory: Directory, files: BTreeMap<Inode, Arc<Image>>, rng: Rng) -> Self {
         Self {
             inodes_made: files.keys().last().copied().unwrap_or(0),
             directory,
@@ -64,6 +74,10 @@ impl Machine {
             mutations_max: None,
             off: false,
             capacity_bytes: None,
+            tape: None,
+            recording: false,
+            struck: None,
+            strikes: 0,
             rng,
         }
     }
@@ -74,16 +88,19 @@ impl Machine {
             return Err(power_loss(&call()));
         }
         let planned = self.reads.count();
+        self.strike(planned, Call::Read);
         planned.map_or(Ok(()), |fault| Err(fault::error(fault, &numbered("read", &self.reads, &call))))
     }
 
     /// Counts a call that changes something, and says how it goes.
-    fn mutating(&mut self, call: impl Fn() -> String) -> io::Result<Course> {
+    fn mutating(&mut self, kind: Call, call: impl Fn() -> String) -> io::Result<Course> {
         if self.off || self.mutations_max.is_some_and(|max| self.mutations.made() >= max) {
             self.off = true;
             return Err(power_loss(&numbered("mutation", &self.mutations, &call)));
         }
-        Ok(match self.mutations.count() {
+        let planned = self.mutations.count();
+        self.strike(planned, kind);
+        Ok(match planned {
             None => Course::Whole,
             Some(Fault::Late) => Course::Late,
             Some(Fault::Partial) => Course::Half,
@@ -92,14 +109,38 @@ impl Machine {
         })
     }
 
+    fn strike(&mut self, planned: Option<Fault>, kind: Call) {
+        if planned.is_some() {
+            self.struck.get_or_insert(kind);
+            self.strikes += 1;
+        }
+    }
+
+    /// Puts the disk as it is now on the tape.
+    fn remember(&self, kind: Call) {
+        if let Some(tape) = self.tape.as_ref().filter(|_| self.recording) {
+            tape.add(kind, Self { tape: None, recording: false, ..self.clone() });
+        }
+    }
+
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.rng = Rng::new(seed);
+    }
+
     /// Runs a call that happens wholly or not at all.
-    fn mutate(&mut self, call: impl Fn() -> String, act: impl FnOnce(&mut Self, u64)) -> io::Result<()> {
-        let course = self.mutating(&call)?;
+    fn mutate(
+        &mut self,
+        kind: Call,
+        call: impl Fn() -> String,
+        act: impl FnOnce(&mut Self, u64),
+    ) -> io::Result<()> {
+        let course = self.mutating(kind, &call)?;
         if matches!(course, Course::Whole | Course::Late) {
             self.changes_made += 1;
             let sequence = self.changes_made;
             act(self, sequence);
         }
+        self.remember(kind);
         self.outcome(course, &call)
     }
 
@@ -120,10 +161,11 @@ impl Machine {
         }
         let inode = self.inodes_made + 1;
         self.mutate(
+            Call::Create,
             || format!("create {name}"),
             |machine, sequence| {
                 machine.inodes_made = inode;
-                machine.files.insert(inode, Image::default());
+                machine.files.insert(inode, Arc::default());
                 machine.directory.create(sequence, name, inode);
             },
         )?;
@@ -154,6 +196,7 @@ impl Machine {
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let inode = self.inode(from)?;
         self.mutate(
+            Call::Rename,
             || format!("rename {from} to {to}"),
             |machine, sequence| machine.directory.rename(sequence, from, to, inode),
         )
@@ -161,11 +204,15 @@ impl Machine {
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
         self.inode(name)?;
-        self.mutate(|| format!("remove {name}"), |machine, sequence| machine.directory.remove(sequence, name))
+        self.mutate(
+            Call::Remove,
+            || format!("remove {name}"),
+            |machine, sequence| machine.directory.remove(sequence, name),
+        )
     }
 
     pub(super) fn sync_dir(&mut self) -> io::Result<()> {
-        self.mutate(|| "sync_dir".into(), |machine, _| machine.directory.sync())?;
+        self.mutate(Call::SyncDir, || "sync_dir".into(), |machine, _| machine.directory.sync())?;
         let reachable = self.directory.reachable();
         let handles = &self.handles;
         self.files.retain(|inode, _| reachable.contains(inode) || handles.contains_key(inode));
@@ -196,7 +243,7 @@ impl Machine {
 
     pub(super) fn contents(&self, name: &str) -> io::Result<&[u8]> {
         let inode = self.inode(name)?;
-        Ok(self.files.get(&inode).map_or(&[], Image::contents))
+        Ok(self.files.get(&inode).map_or(&[], |file| file.contents()))
     }
 
     pub(super) fn read_at(&mut self, inode: Inode, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -217,8 +264,10 @@ impl Machine {
         let call = call(self);
         let start = position(offset.saturating_add(bytes.len() as u64)).map(|end| end - bytes.len())?;
         let free_bytes = self.free_bytes();
-        let course = self.mutating(&call)?;
-        let Some(file) = self.files.get_mut(&inode) else { return Err(power_loss(&call())) };
+        let course = self.mutating(Call::Write, &call)?;
+        let Some(file) = self.files.get_mut(&inode).map(Arc::make_mut) else {
+            return Err(power_loss(&call()));
+        };
         let writable = file.writable_bytes(offset, bytes.len(), free_bytes);
         let wanted = match course {
             Course::Whole | Course::Late => bytes.len(),
@@ -227,6 +276,7 @@ impl Machine {
         };
         self.changes_made += 1;
         file.write(self.changes_made, start, &bytes[..wanted.min(writable)]);
+        self.remember(Call::Write);
         if writable < wanted {
             return Err(fault::error(Fault::Full, &numbered("mutation", &self.mutations, &call)));
         }
@@ -237,9 +287,10 @@ impl Machine {
         let name = self.name_of(inode);
         let new = position(len)?;
         self.mutate(
+            Call::SetLen,
             || format!("set_len {name} {len}"),
             |machine, sequence| {
-                if let Some(file) = machine.files.get_mut(&inode) {
+                if let Some(file) = machine.files.get_mut(&inode).map(Arc::make_mut) {
                     file.set_len(sequence, new);
                 }
             },
@@ -249,14 +300,15 @@ impl Machine {
     pub(super) fn sync(&mut self, inode: Inode) -> io::Result<()> {
         let name = self.name_of(inode);
         let call = || format!("sync {name}");
-        let course = self.mutating(call)?;
-        if let Some(file) = self.files.get_mut(&inode) {
+        let course = self.mutating(Call::Sync, call)?;
+        if let Some(file) = self.files.get_mut(&inode).map(Arc::make_mut) {
             match course {
                 Course::Whole | Course::Late => file.sync(),
                 Course::Lost => file.forget_pending(),
                 Course::Half | Course::Failed(_) => {}
             }
         }
+        self.remember(Call::Sync);
         self.outcome(course, call)
     }
 
@@ -272,7 +324,7 @@ impl Machine {
     }
 
     pub(super) fn file_mut(&mut self, name: &str) -> Option<&mut Image> {
-        self.files.get_mut(&self.directory.inode(name)?)
+        self.files.get_mut(&self.directory.inode(name)?).map(Arc::make_mut)
     }
 
     fn inode(&self, name: &str) -> io::Result<Inode> {
@@ -303,6 +355,7 @@ impl Machine {
         };
         found.rng = rng.fork();
         found.capacity_bytes = self.capacity_bytes;
+        (found.tape, found.recording) = (self.tape.clone(), self.recording);
         found
     }
 
@@ -311,7 +364,8 @@ impl Machine {
         let mut files = BTreeMap::new();
         for (_, inode) in directory.names() {
             if let Some(file) = self.files.get(&inode) {
-                files.insert(inode, surviving(file));
+                let left = if file.is_at_rest() { Arc::clone(file) } else { Arc::new(surviving(file)) };
+                files.insert(inode, left);
             }
         }
         Self::with_files(directory, files, Rng::new(0))
@@ -320,7 +374,7 @@ impl Machine {
     /// One of the pending changes, or the moment behind the last of them.
     fn random_cut(&self, rng: &mut Rng) -> u64 {
         let mut sequences: Vec<u64> = self.directory.pending_sequences().collect();
-        sequences.extend(self.files.values().flat_map(Image::pending_sequences));
+        sequences.extend(self.files.values().flat_map(|file| file.pending_sequences()));
         sequences.sort_unstable();
         sequences.push(u64::MAX);
         sequences[rng.index(sequences.len())]
@@ -336,6 +390,7 @@ impl Machine {
         found.reads = Calls::default();
         found.mutations_max = None;
         found.off = false;
+        (found.struck, found.strikes) = (None, 0);
         found.rng = self.rng.fork();
         found
     }

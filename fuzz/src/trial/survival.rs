@@ -1,0 +1,102 @@
+//! What is found after an end: whole transactions in order, no file too many or too few, and a database that works.
+
+use logwood::{Database, ManualClock};
+
+use super::chronicle::{Done, Made, Told, replay};
+use super::{BEGINNING, Plan};
+use crate::disk::SimulatedDisk;
+use crate::explore::Found;
+use crate::model::{Handles, State, Step};
+use crate::violation::Violation;
+
+/// Far more steps of background work than there can be.
+const STEPS_MAX: usize = 1_000;
+/// What a step is made from that no run has done.
+const FRESH: u64 = 1 << 40;
+
+/// Recovers, compares, does all background work, closes; then goes on as a user would.
+pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violation> {
+    let disk = found.disk;
+    let clock = ManualClock::new(BEGINNING);
+    let db = plan.open(disk, &clock).map_err(|error| Violation::new(format!("it does not open: {error}")))?;
+    let made = found.told.recognize(&db, found.end)?;
+    rest(&db)?;
+    files_are_those_named(&db, disk, &made.state)?;
+    db.close()?;
+    disk.stop_recording();
+    closed_files_are_those_named(disk, &made.state)?;
+    goes_on(plan, disk, &clock, &made)
+}
+
+/// Does all background work.
+pub(super) fn rest(db: &Database) -> Result<(), Violation> {
+    for _ in 0..STEPS_MAX {
+        if !db.maintain()? {
+            return Ok(());
+        }
+    }
+    Err(Violation::new("background work finds no end"))
+}
+
+fn count(names: &[String], suffix: &str) -> usize {
+    names.iter().filter(|name| name.ends_with(suffix)).count()
+}
+
+/// At rest there is a file for each segment and for each of the contents, and no other of these.
+fn files_are_those_named(db: &Database, disk: &SimulatedDisk, state: &State) -> Result<(), Violation> {
+    let names = disk.names();
+    let segments: usize = db.stats().levels.iter().map(|level| level.segments).sum();
+    let right = [(".segment", segments), (".blob", state.blobs()), (".segment.tmp", 0), (".blob.tmp", 0)];
+    for (suffix, right) in right {
+        if count(&names, suffix) != right {
+            return Err(Violation::new(format!("there should be {right} files *{suffix}: {names:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// A closed database has one manifest, its log, and nothing that is unfinished or spare.
+fn closed_files_are_those_named(disk: &SimulatedDisk, state: &State) -> Result<(), Violation> {
+    let names = disk.names();
+    let manifests = names.iter().filter(|name| name.starts_with("manifest-")).count();
+    let spare = count(&names, ".tmp") + count(&names, ".free");
+    if manifests == 1 && spare == 0 && count(&names, ".blob") == state.blobs() {
+        return Ok(());
+    }
+    Err(Violation::new(format!("closed, with files too many or too few: {names:?}")))
+}
+
+/// Commits to every model, closes, opens again and finds it; every byte is sound.
+fn goes_on(plan: &Plan, disk: &SimulatedDisk, clock: &ManualClock, made: &Made) -> Result<(), Violation> {
+    let db = plan.open(disk, clock)?;
+    let before = match *made.state == State::default() {
+        true => State::declared(),
+        false => (*made.state).clone(),
+    };
+    let handles = Handles::ensure(&db)?;
+    let mut done = Vec::new();
+    let mut tx = db.begin();
+    for step in Step::probe(FRESH + made.lsn) {
+        let answer = step.run(&handles, &mut tx)?;
+        done.push(Done { step, when: BEGINNING, answer });
+    }
+    tx.commit()?;
+    let (state, differs) = replay(&before, &done);
+    if let Some(differs) = differs {
+        return Err(Violation::new(format!("after recovery: {differs}")));
+    }
+    db.close()?;
+    let report = logwood::check_on(std::sync::Arc::new(disk.clone()))?;
+    if !report.findings.is_empty() {
+        return Err(Violation::new(format!("closed, and not sound: {:?}", report.findings)));
+    }
+    let db = plan.open(disk, clock)?;
+    let found = State::read(&db, &db.snapshot())?;
+    if found != state {
+        return Err(Violation::new(format!(
+            "what was committed after recovery: {}",
+            found.difference(&state)
+        )));
+    }
+    Ok(())
+}
