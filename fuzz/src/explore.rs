@@ -64,7 +64,7 @@ impl Error for Failure {}
 
 /// Runs a program once, and finds out what a power loss behind each of its disk calls would have left.
 ///
-/// What is left of the unsynced follows from the seed. Now and then the verification itself, which is a recovery, loses
+/// What is left of the unsynced follows from the seed; a disk that was full has room again. Now and then the verification itself, which is a recovery, loses
 /// power behind each of its calls, and what that leaves is verified; what comes behind a call of
 /// [`SimulatedDisk::stop_recording`] in it is spared. So up to there it must change nothing that it would itself
 /// object to.
@@ -90,6 +90,7 @@ pub fn crashes<T: Clone + Default>(
         let story = format!("power loss ({crash:?}) behind call {} ({})", at + 1, moment.call);
         moment.disk.reseed(rng.next_u64());
         let found = moment.disk.crash(crash);
+        found.set_capacity(None);
         let again = rng.chance(1, DOUBLE_ONE_IN);
         if again {
             found.record();

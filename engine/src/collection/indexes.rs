@@ -19,6 +19,12 @@ use crate::view::View;
 /// Row of the state keyspace: the number of documents.
 pub(super) const COUNT: &[u8] = b"count";
 
+/// What a change comes to in an index: the document's keys before and after. Both ascend, each key once.
+struct Turn {
+    old: Vec<Entry>,
+    new: Vec<Entry>,
+}
+
 impl Collection {
     /// Adds an index to the collection and returns the handle that knows it; others have to be opened again.
     ///
@@ -86,26 +92,40 @@ impl Collection {
         }
     }
 
-    /// Brings all indexes from the old state of a document to the new one.
+    /// Brings all indexes from the old state of a document to the new one. Nothing is written before no index
+    /// objects: the program may go on with a transaction in which a document was refused.
     pub(super) fn keep_indexes(&self, tx: &mut Transaction, change: Change<'_>) -> Result<()> {
-        self.inner.indexes.iter().try_for_each(|index| self.keep_index(tx, index, change))
+        let turns = self.inner.indexes.iter().map(|index| self.turn(tx, index, change));
+        let turns = turns.collect::<Result<Vec<_>>>()?;
+        self.inner.indexes.iter().zip(&turns).try_for_each(|(index, turn)| self.make(tx, index, turn))
     }
 
     fn keep_index(&self, tx: &mut Transaction, index: &Index, change: Change<'_>) -> Result<()> {
+        let turn = self.turn(tx, index, change)?;
+        self.make(tx, index, &turn)
+    }
+
+    /// What a change comes to in an index, if that has no objection.
+    fn turn(&self, tx: &Transaction, index: &Index, change: Change<'_>) -> Result<Turn> {
         let old = self.entries(index, change, change.old)?;
         let new = self.entries(index, change, change.new)?;
-        // Both ascend by key, each once.
+        for entry in new.iter().filter(|entry| old.binary_search(entry).is_err()) {
+            if index.spec.unique && !entry.free {
+                self.check_unique(tx, index, change, entry)?;
+            }
+        }
+        Ok(Turn { old, new })
+    }
+
+    fn make(&self, tx: &mut Transaction, index: &Index, Turn { old, new }: &Turn) -> Result<()> {
         let stays = |entry: &&Entry| new.binary_search_by(|other| other.key.cmp(&entry.key)).is_ok();
         for entry in old.iter().filter(|entry| !stays(entry)) {
             tx.delete(index.keyspace, &entry.key)?;
         }
         for entry in new.iter().filter(|entry| old.binary_search(entry).is_err()) {
-            if index.spec.unique && !entry.free {
-                self.check_unique(tx, index, change, entry)?;
-            }
             tx.put(index.keyspace, &entry.key, b"")?;
         }
-        self.set_traits(tx, index, traits(&new))
+        self.set_traits(tx, index, traits(new))
     }
 
     fn entries(&self, index: &Index, change: Change<'_>, document: Option<&Document>) -> Result<Vec<Entry>> {
