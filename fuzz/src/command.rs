@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use logwood_fuzz::Coverage;
 use logwood_fuzz::explore::Failure;
-use logwood_fuzz::{Coverage, trial};
+use logwood_fuzz::trial::Plan;
 use parking_lot::Mutex;
 
 /// Every so many seeds have every disk call of a short run fail as well.
@@ -117,9 +118,10 @@ impl Explore {
                 break;
             }
             let with_faults = self.seed.is_some() || seed.is_multiple_of(FAULTS_ONE_IN);
-            let tried = trial::crashes(seed).and_then(|coverage| {
+            let plan = Plan::of(seed);
+            let tried = plan.crashes(seed).and_then(|coverage| {
                 shared.coverage.lock().add(&coverage);
-                if with_faults { trial::faults(seed) } else { Ok(Coverage::default()) }
+                if with_faults { plan.faults(seed) } else { Ok(Coverage::default()) }
             });
             match tried {
                 Ok(coverage) => shared.coverage.lock().add(&coverage),

@@ -145,6 +145,13 @@ impl SimulatedDisk {
         self.machine.lock().reads.plan(nth, Fault::Io, times);
     }
 
+    /// Acknowledges, from now on, all calls of this kind and does none of them: the disk that no engine can stand. A
+    /// harness that does not notice it tests nothing. Not for [`Call::Create`] and [`Call::Read`], which return
+    /// something.
+    pub fn lie(&self, about: Call) {
+        self.machine.lock().lie = Some(about);
+    }
+
     /// Takes back the faults planned so far.
     pub fn heal(&self) {
         let mut machine = self.machine.lock();

@@ -12,6 +12,7 @@ mod filter;
 mod forge;
 mod key;
 mod log;
+mod operations;
 mod rows;
 mod segment;
 mod store;
@@ -21,6 +22,7 @@ pub use document::{document, json_document};
 pub use filter::filter;
 pub use key::key;
 pub use log::{log_damage, log_file, log_frame, log_header};
+pub use operations::operations;
 pub use rows::{catalog_rows, manifest_rows, model_rows, object_rows};
 pub use segment::{segment_damage, segment_file};
 pub use store::store_damage;
@@ -29,7 +31,7 @@ pub use store::store_damage;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 17] = [
+pub const ALL: [Target; 18] = [
     ("blob_file", blob_file),
     ("blob_forged", blob_forged),
     ("catalog_rows", catalog_rows),
@@ -44,6 +46,7 @@ pub const ALL: [Target; 17] = [
     ("manifest_rows", manifest_rows),
     ("model_rows", model_rows),
     ("object_rows", object_rows),
+    ("operations", operations),
     ("segment_damage", segment_damage),
     ("segment_file", segment_file),
     ("store_damage", store_damage),

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use logwood::{Database, Disk, ManualClock, Options};
 
 use crate::coverage::Coverage;
-use crate::disk::SimulatedDisk;
+use crate::disk::{Call, Crash, SimulatedDisk};
 use crate::draws::Draws;
-use crate::explore::{self, Failure};
+use crate::explore::{self, End, Failure, Found};
+use crate::ledger::Ledger;
+use crate::violation::Violation;
 use chronicle::Told;
 use world::World;
 
@@ -30,11 +32,22 @@ pub struct Plan {
     actions: usize,
     /// Whether the machine may lose power, and the process be killed, in the middle of the run.
     ends: bool,
+    /// What the disk lies about: for the harness to be tried itself.
+    lie: Option<Call>,
+    /// The decisions behind those that made the plan.
+    draws: Draws,
 }
 
 impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self::draw(Draws::from_seed(seed))
+    }
+
     /// Draws a plan: small files, so that they are rotated, flushed and merged within a few dozen transactions.
-    pub fn draw(draws: &mut Draws) -> Self {
+    #[must_use]
+    pub fn draw(mut draws: Draws) -> Self {
         let options = Options::new()
             .background(false)
             .memtable_bytes(draws.pick([64 << 10, 96 << 10]))
@@ -44,13 +57,50 @@ impl Plan {
             .block_bytes(draws.pick([512, 4 << 10]))
             .seed(Some(draws.below(1 << 16)));
         let clients = draws.pick([1, 2, 3]);
-        Self { options, clients, actions: 40 + draws.index(120), ends: true }
+        let actions = 40 + draws.index(120);
+        Self { options, clients, actions, ends: true, lie: None, draws }
     }
 
     /// The same for a shorter run whose calls fail.
     #[must_use]
-    pub fn with_faults(self) -> Self {
+    fn shorter(self) -> Self {
         Self { actions: 10 + self.actions / 6, ends: false, ..self }
+    }
+
+    /// The same on a disk that acknowledges calls of a kind and does not do them.
+    #[must_use]
+    pub fn on_a_disk_that_lies(self, about: Call) -> Self {
+        Self { lie: Some(about), ..self }
+    }
+
+    /// Crashes the run behind each of its disk calls.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn crashes(&self, seed: u64) -> Result<Coverage, Failure> {
+        explore::crashes::<Told>(
+            seed,
+            |disk, ledger| Ok(self.run(disk, ledger)?),
+            |found| Ok(survival::verify(self, found)?),
+        )
+    }
+
+    /// Has each disk call of a short run fail.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn faults(&self, seed: u64) -> Result<Coverage, Failure> {
+        let plan = self.clone().shorter();
+        explore::faults::<Told>(
+            seed,
+            |disk, ledger| Ok(plan.run(disk, ledger)?),
+            |found| Ok(survival::verify(&plan, found)?),
+        )
+    }
+
+    fn run(&self, disk: &SimulatedDisk, ledger: &Ledger<Told>) -> Result<(), Violation> {
+        self.lie.iter().for_each(|about| disk.lie(*about));
+        World::new(disk, ledger, self).run(self.draws.clone())
     }
 
     fn open(&self, disk: &SimulatedDisk, clock: &ManualClock) -> logwood::Result<Database> {
@@ -63,30 +113,15 @@ impl Plan {
     }
 }
 
-/// Tries one seed: its workload is crashed behind every disk call.
+/// Runs what bytes say, and once more with a power loss at the end: for a fuzzer, which looks for the bytes.
 ///
 /// # Errors
 /// The first broken promise.
-pub fn crashes(seed: u64) -> Result<Coverage, Failure> {
-    let mut draws = Draws::from_seed(seed);
-    let plan = Plan::draw(&mut draws);
-    explore::crashes::<Told>(
-        seed,
-        |disk, ledger| Ok(World::new(disk, ledger, &plan).run(draws)?),
-        |found| Ok(survival::verify(&plan, found)?),
-    )
-}
-
-/// Tries one seed: each disk call of a short workload fails.
-///
-/// # Errors
-/// The first broken promise.
-pub fn faults(seed: u64) -> Result<Coverage, Failure> {
-    let mut draws = Draws::from_seed(seed);
-    let plan = Plan::draw(&mut draws).with_faults();
-    explore::faults::<Told>(
-        seed,
-        |disk, ledger| Ok(World::new(disk, ledger, &plan).run(draws.clone())?),
-        |found| Ok(survival::verify(&plan, found)?),
-    )
+pub fn operations(bytes: &[u8]) -> Result<(), Violation> {
+    let plan = Plan::draw(Draws::from_bytes(bytes));
+    let disk = SimulatedDisk::new(bytes.len() as u64);
+    let ledger = Ledger::new(&disk);
+    plan.run(&disk, &ledger)?;
+    let left = disk.crash(Crash::Scatter);
+    survival::verify(&plan, &Found { disk: &left, told: &ledger.last(), end: End::PowerLoss(Crash::Scatter) })
 }

@@ -26,6 +26,8 @@ enum Course {
     Lost,
     /// Nothing happens.
     Failed(Fault),
+    /// Nothing happens, and the answer is yes.
+    Lie,
 }
 
 /// A disk and the programs that use it.
@@ -49,6 +51,8 @@ pub(super) struct Machine {
     pub(super) tape: Option<Tape>,
     /// Whether the tape takes more moments.
     pub(super) recording: bool,
+    /// A kind of call that is acknowledged, and not done.
+    pub(super) lie: Option<Call>,
     /// The kind of the first call that failed as planned.
     pub(super) struck: Option<Call>,
     /// How many calls failed as planned.
@@ -76,6 +80,7 @@ impl Machine {
             capacity_bytes: None,
             tape: None,
             recording: false,
+            lie: None,
             struck: None,
             strikes: 0,
             rng,
@@ -101,6 +106,7 @@ impl Machine {
         let planned = self.mutations.count();
         self.strike(planned, kind);
         Ok(match planned {
+            None if self.lie == Some(kind) => Course::Lie,
             None => Course::Whole,
             Some(Fault::Late) => Course::Late,
             Some(Fault::Partial) => Course::Half,
@@ -146,7 +152,7 @@ impl Machine {
 
     fn outcome(&self, course: Course, call: impl Fn() -> String) -> io::Result<()> {
         let fault = match course {
-            Course::Whole => return Ok(()),
+            Course::Whole | Course::Lie => return Ok(()),
             Course::Late => Fault::Late,
             Course::Half => Fault::Partial,
             Course::Lost => Fault::SyncLost,
@@ -272,7 +278,7 @@ impl Machine {
         let wanted = match course {
             Course::Whole | Course::Late => bytes.len(),
             Course::Half => half(bytes.len()),
-            Course::Lost | Course::Failed(_) => 0,
+            Course::Lost | Course::Failed(_) | Course::Lie => 0,
         };
         self.changes_made += 1;
         file.write(self.changes_made, start, &bytes[..wanted.min(writable)]);
@@ -305,7 +311,7 @@ impl Machine {
             match course {
                 Course::Whole | Course::Late => file.sync(),
                 Course::Lost => file.forget_pending(),
-                Course::Half | Course::Failed(_) => {}
+                Course::Half | Course::Failed(_) | Course::Lie => {}
             }
         }
         self.remember(Call::Sync);
@@ -355,6 +361,7 @@ impl Machine {
         };
         found.rng = rng.fork();
         found.capacity_bytes = self.capacity_bytes;
+        found.lie = self.lie;
         (found.tape, found.recording) = (self.tape.clone(), self.recording);
         found
     }

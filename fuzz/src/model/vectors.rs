@@ -85,8 +85,7 @@ impl Part for Points {
                 Ok(Answer::said(found.map(|vector| whole(&vector).ok_or(vector))))
             }
             Read::Nearest { to, exact } => {
-                let mut options = SearchOptions::default();
-                options.exact = *exact;
+                let options = SearchOptions { exact: *exact, ..SearchOptions::default() };
                 let hits = vectors.search(view, &floats(to), 2 * KEYS as usize, &options)?;
                 let rises = hits.windows(2).all(|pair| pair[0].distance <= pair[1].distance);
                 // The distance is given as its root; ties come in any order.
