@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use logwood_index::Memtable;
 use logwood_wal::{Kind, Lsn, OpsBuffer, Sequencer};
-use parking_lot::Mutex;
 
 use crate::counter;
 use crate::error::{Error, Result};
@@ -17,6 +16,7 @@ use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::published::Published;
 use crate::read_set::ReadSet;
+use crate::sync::Mutex;
 use crate::version::Version;
 use crate::write_set::{RowKey, WriteSet};
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use logwood_wal::{Disk, Durability, Follower, MemoryDisk, RealDisk};
-use parking_lot::Mutex;
 
 use crate::batch::Batch;
 use crate::check::{self, CheckReport};
@@ -16,6 +15,7 @@ use crate::options::Options;
 use crate::shared::{Mode, Shared};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
+use crate::sync::Mutex;
 use crate::transaction::Transaction;
 use crate::{compaction, files, flush, follow, maintenance, recovery};
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use logwood_wal::{Disk, Follower};
-use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::ids::IdAllocator;
@@ -20,6 +19,7 @@ use crate::published::Published;
 use crate::recovery::{self, Opened, Replay};
 use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
+use crate::sync::Mutex;
 use crate::version::{Trash, Version};
 use crate::{files, manifest};
 

@@ -199,6 +199,7 @@ mod hold;
 mod published;
 mod read_set;
 mod shared;
+mod sync;
 mod write_set;
 
 // A version, and ranges over all it consists of.

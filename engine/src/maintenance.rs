@@ -5,13 +5,12 @@
 //! commit, and tried again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::shared::Shared;
+use crate::sync::{AtomicBool, Condvar, Mutex};
 use crate::{compaction, flush, pins};
 
 /// How long after a commit the thread looks for the work that follows from commits.

@@ -4,11 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
 use logwood_wal::Lsn;
-use parking_lot::{Mutex, RwLock};
 
 use crate::hold::Hold;
+use crate::sync::{ArcSwap, Mutex, RwLock};
 use crate::version::Version;
 use crate::write_set::RowKey;
 

@@ -17,7 +17,6 @@ use std::sync::atomic::AtomicBool;
 
 use logwood_index::{Memtable, MemtableView};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
-use parking_lot::Mutex;
 
 use crate::commit::Committer;
 use crate::error::{Error, Result};
@@ -31,6 +30,7 @@ use crate::options::Options;
 use crate::published::Published;
 use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
+use crate::sync::Mutex;
 use crate::version::{Table, Tables, Trash, Version};
 
 /// Takes the lock of the database.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logwood_wal::{Disk, Durability, Group, Lock, Lsn};
-use parking_lot::Mutex;
 
 use crate::commit::{Committer, Request};
 use crate::error::{Error, Result};
@@ -21,6 +20,7 @@ use crate::published::{Published, Watch};
 use crate::read_set::ReadSet;
 use crate::reserve::{self, Reserve};
 use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
 use crate::version::Trash;
 use crate::write_set::WriteSet;
 

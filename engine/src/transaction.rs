@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use logwood_wal::Durability;
-use parking_lot::Mutex;
 
 use crate::counter;
 use crate::error::Result;
@@ -14,6 +13,7 @@ use crate::read_set::ReadSet;
 use crate::scan::Scan;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
 use crate::view::sealed::Sealed;
 use crate::view::{Bounds, Range, Row, View};
 use crate::write_set::WriteSet;

@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use logwood_index::{Chain, Direction, Entries, MemtableView, Segment};
 use logwood_wal::Lsn;
-use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
+use crate::sync::Mutex;
 use crate::view::Bounds;
 
 /// Names of files that nothing refers to any more, waiting to be removed by background work.

@@ -29,6 +29,9 @@ pub mod memtable;
 // The first bytes of a key as a number, for comparing most keys without touching them.
 mod head;
 
+// What the tree shares memory by.
+mod sync;
+
 // Immutable sorted files of one keyspace.
 pub mod segment;
 

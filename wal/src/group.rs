@@ -13,11 +13,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::Lsn;
 use crate::error::Error;
 use crate::record::{OpsBuffer, check_record};
+use crate::sync::{Condvar, Mutex};
 use crate::writer::{LogStats, LogWriter};
 
 /// A group is closed once its operations have this many bytes, so that no one waits behind too long a write.

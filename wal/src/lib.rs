@@ -80,6 +80,10 @@ mod record;
 mod recovery;
 mod schema;
 mod space;
+#[cfg(not(loom))]
+mod sync;
+#[cfg(loom)]
+pub mod sync;
 mod verify;
 mod writer;
 

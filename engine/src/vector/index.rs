@@ -34,7 +34,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use logwood_index::vector::Graph;
-use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use super::build::Builder;
@@ -42,6 +41,7 @@ use super::generation::{Generation, Members};
 use super::schema::Field;
 use super::vectors::VectorStats;
 use crate::published::Watch;
+use crate::sync::Mutex;
 
 /// Dirty ids up to which the graph is worth asking: these cost a row each. The larger one counts.
 const DIRTY_MAX: u64 = 2_000;

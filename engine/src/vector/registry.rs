@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::index::{Index, Watcher};
 use super::rows;
 use super::schema::{Field, KIND};
@@ -13,6 +11,7 @@ use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
 use crate::view::View;
 
 /// Rows from which on a field gets a graph; fewer are scanned sooner than a graph is asked.

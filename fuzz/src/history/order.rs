@@ -179,6 +179,7 @@ impl<'a> Orders<'a> {
     fn find_lost_updates(&self, history: &[Recorded], observed: &Observed<'_>, report: &mut Report) {
         let mut updates: HashMap<(u32, usize), usize> = HashMap::new();
         let mut appended: (usize, Vec<u32>) = (usize::MAX, Vec::new());
+        let mut last = None;
         for (seen, _) in observed.seen.iter().zip(&self.fits).filter(|(_, fits)| **fits) {
             let number = seen.transaction;
             if appended.0 != number {
@@ -189,7 +190,7 @@ impl<'a> Orders<'a> {
                 continue;
             }
             let first = *updates.entry((seen.key, seen.len)).or_insert(number);
-            if first != number {
+            if first != number && last.replace((number, seen.key)) != Some((number, seen.key)) {
                 let name = anomaly::key(observed.keys[seen.key as usize]);
                 let why = || {
                     format!("T{first} and T{number} both read {name} with {} elements and appended", seen.len)

@@ -10,13 +10,13 @@
 //! Big-endian words compare as the bytes do; where all words of two keys are equal, the shorter is less.
 
 use std::cmp::Ordering;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
 use super::chunks::{Chunk, Chunks};
 use crate::error::{Error, Result};
+use crate::sync::AtomicU64;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = (1 << 24) - 1;

@@ -7,7 +7,9 @@
 //! lives; and what a drop costs is the list of the dropped one.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::Mutex;
 
 /// The writer's side.
 ///

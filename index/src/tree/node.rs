@@ -23,11 +23,12 @@
 //! - heads behind the last key are all ones, so that counting through all of them counts the keys;
 //! - the bytes of `prefix` behind its length are zero.
 
+use std::array::from_fn;
 use std::cmp::Ordering;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::entry::{Entry, EntryChunks, EntryRef, be_word};
+use crate::sync::AtomicU64;
 
 /// The most keys of a node.
 pub(super) const FANOUT: usize = 64;
@@ -147,8 +148,8 @@ impl Node {
             meta: AtomicU64::new(0),
             birth: AtomicU64::new(0),
             newest: AtomicU64::new(0),
-            prefix: [const { AtomicU64::new(0) }; PREFIX_WORDS],
-            keys: [const { Key { head: AtomicU64::new(0), slot: AtomicU64::new(0) } }; FANOUT],
+            prefix: from_fn(|_| AtomicU64::new(0)),
+            keys: from_fn(|_| Key { head: AtomicU64::new(0), slot: AtomicU64::new(0) }),
         }
     }
 

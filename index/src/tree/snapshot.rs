@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::chunks::Chunk;
 use super::cursor::Cursor;
@@ -13,6 +12,7 @@ use super::nodes::NodeChunks;
 use super::range::Range;
 use super::search::Memory;
 use crate::merge::Direction;
+use crate::sync::AtomicU64;
 
 /// A tree as it was when the snapshot was published. To clone it is to copy a pointer; it may be sent to
 /// other threads and outlive the tree. Its nodes are used again once the last clone is dropped.

@@ -1,0 +1,7 @@
+//! What the tree shares its memory by. With `--cfg loom` it is loom's, so that `tests/the_tree_under_loom.rs` explores
+//! every order in which the words of the real tree may be seen.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Mutex, atomic::AtomicU64};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Mutex, atomic::AtomicU64};
