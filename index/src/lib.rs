@@ -47,4 +47,6 @@ pub mod vector;
 pub use error::{Error, Result};
 pub use memtable::{Memtable, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};
-pub use segment::{Segment, SegmentEntries, SegmentMeta, SegmentOptions, SegmentWriter};
+pub use segment::{
+    LostKeys, Segment, SegmentEntries, SegmentMeta, SegmentOptions, SegmentRemains, SegmentWriter,
+};

@@ -44,6 +44,7 @@ mod hash;
 mod header;
 mod index;
 mod reader;
+mod remains;
 mod scan;
 mod verify;
 mod writer;
@@ -53,5 +54,6 @@ pub use format::{
     BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION,
 };
 pub use reader::Segment;
+pub use remains::{Entry, LostKeys, SegmentRemains};
 pub use scan::SegmentEntries;
 pub use writer::{SegmentOptions, SegmentWriter};

@@ -59,6 +59,7 @@
 //! | `recovery` | opening: what is read, cut off, refused |
 //! | `reader` | following a log that someone else writes |
 //! | `verify` | reading every byte, to tell what is wrong |
+//! | `remains` | every commit that can still be read of a damaged log |
 #![deny(unsafe_code)]
 
 mod avro;
@@ -78,6 +79,7 @@ mod reader;
 mod real;
 mod record;
 mod recovery;
+mod remains;
 mod schema;
 mod space;
 #[cfg(not(loom))]
@@ -103,6 +105,7 @@ pub use reader::Follower;
 pub use real::RealDisk;
 pub use record::{Kind, Op, Ops, OpsBuffer, OwnedRecord, Record};
 pub use recovery::{Cut, Log, Recovered};
+pub use remains::{LogLoss, LogRemains, remains};
 pub use space::{Space, SpaceJob};
 pub use verify::{Finding, Summary, check_seed, verify};
 pub use writer::{LogStats, LogWriter};

@@ -104,14 +104,29 @@ pub(super) struct Place {
 impl Place {
     /// CRC-32 of `offset:u64 keyspace:u32`, the identity if there is one, and the covered bytes.
     fn checksum(self, covered: &[u8]) -> u32 {
+        let mut hasher = self.hasher();
+        hasher.update(covered);
+        hasher.finalize()
+    }
+
+    /// How many of these bytes have the checksum, if any number of them has.
+    pub(super) fn end_of_covered(self, bytes: &[u8], crc: u32) -> Option<usize> {
+        let mut hasher = self.hasher();
+        (1..=bytes.len()).find(|len| {
+            hasher.update(&bytes[len - 1..*len]);
+            hasher.clone().finalize() == crc
+        })
+    }
+
+    /// Has seen the place.
+    fn hasher(self) -> crc32fast::Hasher {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.offset.to_le_bytes());
         hasher.update(&self.keyspace.to_le_bytes());
         if self.identity != 0 {
             hasher.update(&self.identity.to_le_bytes());
         }
-        hasher.update(covered);
-        hasher.finalize()
+        hasher
     }
 }
 
