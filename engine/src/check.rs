@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use logwood_wal::{Disk, RealDisk};
 
+use crate::affected::Affected;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -19,7 +20,7 @@ use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::vector::Vectors;
 use crate::version::{Table, Trash};
-use crate::{dictionary, files, follow, maintenance, object, recovery, tables};
+use crate::{affected, dictionary, files, follow, maintenance, object, recovery, tables};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,8 @@ pub struct Finding {
     pub offset: u64,
     /// What was found.
     pub message: String,
+    /// What the damage concerns, as far as the rest of the database tells; nothing for a note.
+    pub affects: Vec<Affected>,
 }
 
 /// What a check read and found.
@@ -55,6 +58,8 @@ pub struct CheckReport {
     pub bytes: u64,
     /// What was found, in the order of reading.
     pub findings: Vec<Finding>,
+    /// Findings about a row: their places in `findings`, keyspace and key.
+    pub(crate) rows: Vec<(usize, u32, String)>,
 }
 
 impl CheckReport {
@@ -63,22 +68,17 @@ impl CheckReport {
         self.findings.iter().all(|finding| finding.severity < Severity::Damage)
     }
 
-    fn add(&mut self, severity: Severity, path: String, offset: u64, message: impl Into<String>) {
-        self.findings.push(Finding { severity, path, offset, message: message.into() });
+    pub(crate) fn add(&mut self, severity: Severity, path: String, offset: u64, message: impl Into<String>) {
+        self.findings.push(Finding { severity, path, offset, message: message.into(), affects: Vec::new() });
     }
 
     /// Files an error of reading one file.
     fn add_error(&mut self, path: &str, error: &Error) {
-        let (path, offset, message) = match error {
-            Error::Corrupt { path, offset, reason } => (path.clone(), *offset, reason.clone()),
-            Error::Log(logwood_wal::Error::Corrupt { path, offset, reason }) => {
-                (path.clone(), *offset, reason.to_string())
-            }
-            Error::Index(logwood_index::Error::Corrupt { file, offset, reason }) => {
-                (file.clone(), *offset, reason.to_string())
-            }
-            other => (path.to_owned(), 0, other.to_string()),
-        };
+        if let Error::Row { keyspace, key, .. } = error {
+            self.rows.push((self.findings.len(), *keyspace, key.clone()));
+        }
+        let (path, offset, message) =
+            error.place().unwrap_or_else(|| (path.to_owned(), 0, error.to_string()));
         self.add(Severity::Damage, path, offset, message);
     }
 }
@@ -134,6 +134,9 @@ pub fn check_on(disk: Arc<dyn Disk>) -> Result<CheckReport> {
     }
     if report.is_sound() {
         check_rows(disk, &names, &mut report);
+    }
+    if !report.is_sound() {
+        affected::tell(disk, &mut report);
     }
     Ok(report)
 }

@@ -4,8 +4,10 @@
 //! (4 bytes, big-endian, so that the greatest is last) to the key. Ids are never reused: bitmaps,
 //! adjacency rows and vector graphs may hold an id longer than the row it came from lives.
 
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
+use crate::salvage::{ALL, Writer};
 use crate::transaction::Transaction;
 use crate::view::View;
 
@@ -74,6 +76,55 @@ pub(crate) fn verify(view: &(impl View + ?Sized)) -> Result<()> {
         return malformed(Keyspace::KEYS, &[], "there are ids of no key");
     }
     Ok(())
+}
+
+/// Makes keys and ids of a salvaged database lead to one another: what one of the two rows says the other does.
+pub(crate) fn repair(db: &Database) -> Result<()> {
+    let view = db.snapshot();
+    let mut writer = Writer::new(db);
+    for row in view.range(Keyspace::KEYS, ALL)? {
+        let (id, name) = row?;
+        let number = <[u8; 4]>::try_from(&id[..]).map(u32::from_be_bytes).ok();
+        match number.filter(|_| std::str::from_utf8(&name).is_ok()) {
+            Some(number) => writer.put(Keyspace::IDS, &name, &number.to_le_bytes())?,
+            None => writer.delete(Keyspace::KEYS, &id)?,
+        }
+    }
+    writer.finish()?;
+    let view = db.snapshot();
+    for row in view.range(Keyspace::IDS, ALL)? {
+        let (name, id) = row?;
+        let number = <[u8; 4]>::try_from(&id[..]).map(u32::from_le_bytes).ok();
+        let number = number.filter(|_| std::str::from_utf8(&name).is_ok());
+        let known = number.map(|number| view.get(Keyspace::KEYS, &number.to_be_bytes())).transpose()?;
+        match (number, known.flatten()) {
+            (Some(number), None) => writer.put(Keyspace::KEYS, &number.to_be_bytes(), &name)?,
+            (Some(_), Some(known)) if known == name => {}
+            _ => writer.delete(Keyspace::IDS, &name)?,
+        }
+    }
+    writer.finish()
+}
+
+/// The key of an id that a row of a salvaged database has; one that is made up if it is lost.
+pub(crate) fn restore(tx: &mut Transaction, id: u32) -> Result<String> {
+    match key(tx, id)? {
+        Some(key) => Ok(key),
+        None => {
+            let name = format!("salvaged/{id}");
+            restore_as(tx, id, &name)?;
+            Ok(name)
+        }
+    }
+}
+
+/// Gives an id its key back, unless it has one.
+pub(crate) fn restore_as(tx: &mut Transaction, id: u32, name: &str) -> Result<()> {
+    if key(tx, id)?.is_some() {
+        return Ok(());
+    }
+    tx.put(Keyspace::IDS, name.as_bytes(), &id.to_le_bytes())?;
+    tx.put(Keyspace::KEYS, &id.to_be_bytes(), name.as_bytes())
 }
 
 fn check_key(key: &str) -> Result<()> {

@@ -242,6 +242,20 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Where damage is, and what it is: file, offset, reason. `None` for what is no damage of a file.
+    pub(crate) fn place(&self) -> Option<(String, u64, String)> {
+        match self {
+            Self::Corrupt { path, offset, reason } => Some((path.clone(), *offset, reason.clone())),
+            Self::Log(logwood_wal::Error::Corrupt { path, offset, reason }) => {
+                Some((path.clone(), *offset, reason.to_string()))
+            }
+            Self::Index(logwood_index::Error::Corrupt { file, offset, reason }) => {
+                Some((file.clone(), *offset, (*reason).to_owned()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What is wrong with a vector.

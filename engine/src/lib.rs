@@ -218,12 +218,18 @@ mod follow;
 mod recovery;
 
 // Background work, a step at a time; and the check of every byte.
+mod affected;
 mod check;
 mod compaction;
 mod flush;
 mod maintenance;
 mod pins;
 
+// What is left of a damaged database, and a new one made from it.
+mod remains;
+mod salvage;
+
+pub use affected::Affected;
 pub use batch::Batch;
 pub use bytes::Bytes;
 pub use check::{CheckReport, Finding, Severity, check, check_on};
@@ -252,6 +258,9 @@ pub use query::{
     Explanation, FILTER_DEPTH_MAX, FILTER_OPERANDS_MAX, Filter, INDEX_CHARS_MAX, Order, Query, SORT_PATHS_MAX,
 };
 pub use roaring::RoaringBitmap;
+pub use salvage::{
+    SALVAGE_LISTED_MAX, SalvageItem, SalvageOptions, SalvageReport, Salvaged, salvage, salvage_on,
+};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Stats};
 pub use transaction::Transaction;

@@ -20,6 +20,7 @@ mod build;
 mod generation;
 mod index;
 mod registry;
+mod repair;
 mod rows;
 mod schema;
 mod search;

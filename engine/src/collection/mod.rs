@@ -32,6 +32,7 @@ mod handle;
 mod indexes;
 mod owner;
 mod patch;
+mod repair;
 mod row;
 mod schema;
 mod stored;

@@ -60,6 +60,7 @@ mod nodes;
 mod path;
 mod paths;
 mod relation;
+mod repair;
 mod shortest;
 mod types;
 mod verify;

@@ -168,6 +168,27 @@ fn decode_name(keyspace: Keyspace, key: &[u8], row: &[u8]) -> Result<Arc<str>> {
     Ok(name.map_err(|_| malformed(keyspace, key, "the type's name is not UTF-8"))?.into())
 }
 
+/// The number and name in a row of names; `None` in any other.
+pub(super) fn decode_name_row(key: &[u8], row: &[u8]) -> Option<(u32, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    match *key {
+        [BY_NAME, ref name @ ..] => Some((u32::from_le_bytes(row.try_into().ok()?), text(name)?)),
+        [BY_NUMBER, a, b, c, d] => Some((u32::from_be_bytes([a, b, c, d]), text(row)?)),
+        _ => None,
+    }
+}
+
+/// The rows of a type's name.
+pub(super) fn name_rows(kind: u32, name: &str) -> [(Vec<u8>, Vec<u8>); 2] {
+    let by_name = (name_key(name), kind.to_le_bytes().to_vec());
+    [by_name, (number_key(BY_NUMBER, kind).to_vec(), name.as_bytes().to_vec())]
+}
+
+/// The key of the count of a type's relations.
+pub(super) fn count_key(kind: u32) -> [u8; 5] {
+    number_key(COUNT, kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

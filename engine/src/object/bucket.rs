@@ -219,7 +219,7 @@ impl Keyspaces {
     }
 }
 
-fn keyspace_name(bucket: &str, part: &str) -> String {
+pub(super) fn keyspace_name(bucket: &str, part: &str) -> String {
     format!("{KIND}/{bucket}/{part}")
 }
 

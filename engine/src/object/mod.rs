@@ -18,6 +18,8 @@ mod format;
 mod info;
 mod lease;
 mod read;
+pub(crate) mod remains;
+mod repair;
 mod row;
 mod stage;
 pub(crate) mod sweep;

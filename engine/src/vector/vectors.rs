@@ -320,6 +320,10 @@ impl Vectors {
         Ok(VectorStats { rows, ..graph.unwrap_or_default() })
     }
 
+    pub(super) fn field(&self) -> &Field {
+        &self.field
+    }
+
     fn check(&self, view: &(impl View + ?Sized)) -> Result<()> {
         catalog::check(view, KIND, &self.field.name, &self.field.declaration)
     }

@@ -25,6 +25,21 @@ pub struct LostKeys {
 }
 
 impl LostKeys {
+    /// Whether no key is lost: what is damaged is derived.
+    pub fn is_empty(&self) -> bool {
+        self.keys == NO_KEYS
+    }
+
+    /// The keys at both ends, if both are known.
+    pub fn ends(&self) -> Option<(Bytes, Bytes)> {
+        match &self.keys {
+            (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+                Some((low.clone(), high.clone()))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the key may have been there.
     pub fn contains(&self, key: &[u8]) -> bool {
         let above = match &self.keys.0 {
@@ -50,6 +65,8 @@ pub struct SegmentRemains {
     bytes: Bytes,
     /// The keyspace of all its keys.
     pub keyspace: u32,
+    /// Its identity; 0 for none.
+    pub identity: u64,
     /// What its footer says, if that can be read.
     pub meta: Option<SegmentMeta>,
     /// What cannot be read, in the order of the file.
@@ -78,7 +95,7 @@ impl SegmentRemains {
             return Err("it is another segment than the one of its name");
         }
         let mut remains =
-            Self { bytes, keyspace, meta: None, lost: Vec::new(), entries: 0, blocks: Vec::new() };
+            Self { bytes, keyspace, identity, meta: None, lost: Vec::new(), entries: 0, blocks: Vec::new() };
         let place = Place { keyspace, identity, offset: header_bytes(identity) };
         match footer {
             Ok(footer) => remains.by_footer(&footer, place),
@@ -94,11 +111,6 @@ impl SegmentRemains {
     pub fn iter(&self) -> impl Iterator<Item = Entry> + use<> {
         let bytes = self.bytes.clone();
         self.blocks.clone().into_iter().flat_map(move |range| read(&bytes, range).unwrap_or_default())
-    }
-
-    /// Whether no key is lost: what is damaged, if anything is, is derived from the blocks.
-    pub fn has_all_keys(&self) -> bool {
-        self.lost.iter().all(|lost| lost.keys == NO_KEYS)
     }
 
     fn by_footer(&mut self, footer: &Footer, place: Place) {
