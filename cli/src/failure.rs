@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     NotFound(String),
     /// `check` found damage; it has been printed.
     Damage(usize),
+    /// `salvage` lost so many things known by name, and so many are doubtful; they have been printed.
+    Lost(u64, u64),
     /// The reader of the output has gone; nobody is left to tell.
     OutputClosed,
 }
@@ -40,6 +42,9 @@ impl Failure {
             Self::Input(message) => (message.clone(), 1),
             Self::NotFound(message) => (message.clone(), 3),
             Self::Damage(findings) => (format!("{findings} findings of damage"), 4),
+            Self::Lost(lost, doubtful) => {
+                (format!("not everything was saved: {lost} things lost by name, {doubtful} doubtful"), 1)
+            }
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
         // Standard error may be closed as well; the exit code still tells.

@@ -13,6 +13,7 @@ mod npy;
 mod object;
 mod open;
 mod output;
+mod salvage;
 mod sample;
 mod search;
 mod stats;
@@ -66,6 +67,8 @@ enum Command {
     Stats(stats::Args),
     /// Read and verify every byte
     Check(check::Args),
+    /// Copy what is intact of a damaged database into a new one
+    Salvage(salvage::Args),
     /// Print the log as JSON lines
     Log(log::Args),
     /// Commit transactions over all models until killed (used by the tour and the tests)
@@ -91,6 +94,7 @@ impl Command {
             Self::Object(args) => object::run(args),
             Self::Stats(args) => stats::run(args),
             Self::Check(args) => check::run(args),
+            Self::Salvage(args) => salvage::run(args),
             Self::Log(args) => log::run(args),
             Self::Worker(args) => worker::run(args),
             Self::Verify(args) => worker::run_verify(args),

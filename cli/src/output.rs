@@ -40,6 +40,19 @@ pub(crate) fn bar(total: u64, what: &str) -> ProgressBar {
     bar
 }
 
+/// A sign of life on standard error, for work of unknown length; nothing when that is no terminal.
+pub(crate) fn spinner(what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
 /// A duration as a person reads it.
 pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();

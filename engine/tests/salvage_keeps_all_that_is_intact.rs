@@ -226,7 +226,7 @@ fn a_target_that_is_not_empty_is_refused_and_the_source_is_not_touched() {
     Disk::create(&*into, "something").unwrap();
     let from = Arc::new(Frozen(closed().clone()));
     let refused = logwood::salvage_on(from, into, &SalvageOptions::default());
-    assert!(matches!(refused, Err(Error::NotEmpty { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Exists { .. })), "{refused:?}");
     let nothing = logwood::salvage_on(
         Arc::new(Frozen(Files::new())),
         Arc::new(MemoryDisk::new()),

@@ -7,6 +7,7 @@
 
 mod answers;
 mod circumstances;
+mod damage;
 mod refusals;
 
 use std::fs;

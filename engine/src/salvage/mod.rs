@@ -67,7 +67,7 @@ impl fmt::Debug for SalvageOptions {
 /// not to be used.
 ///
 /// # Errors
-/// [`Error::NotEmpty`] if there is anything at `into`; [`Error::NotADatabase`] if there is nothing of a database at
+/// [`Error::Exists`] if there is anything at `into`; [`Error::NotADatabase`] if there is nothing of a database at
 /// `from`; failed reads of a directory, and failed writes.
 ///
 /// ```
@@ -119,8 +119,8 @@ pub fn salvage_on(
         path: into.path(""),
         source: Arc::new(source),
     })?;
-    if !names.is_empty() {
-        return Err(Error::NotEmpty { kind: "directory", name: into.path("") });
+    if let Some(name) = names.first() {
+        return Err(Error::Exists { kind: "file", name: into.path(name) });
     }
     let remains = Remains::find(&from)?;
     let found = Catalog::of(&remains);
