@@ -241,7 +241,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         vector_indexes: crate::vector::Registry::default(),
         lock: Mutex::new(Some(lock)),
     });
-    forget_empty_log(&shared)?;
+    forget_flushed_log(&shared)?;
     Ok(shared)
 }
 
@@ -266,23 +266,25 @@ fn open_log(
     Ok((log, lsn, replay))
 }
 
-/// When the log holds nothing that is not in segments, says so in the manifest, so that opening and
-/// closing again and again does not pile up log files.
-fn forget_empty_log(shared: &Shared) -> Result<()> {
+/// Lets go of the log's files whose commits are all in segments: a crash may have come between the flush and that.
+///
+/// When the log holds nothing else, the manifest says so first, so that opening and closing again and again does
+/// not pile up log files.
+fn forget_flushed_log(shared: &Shared) -> Result<()> {
     let version = shared.published.current();
-    if version.active.entry_count() > 0 || !version.frozen.is_empty() || version.lsn == version.flushed {
-        return Ok(());
-    }
-    let lsn = version.lsn;
-    if let Some(manifest) = shared.manifest.lock().as_mut() {
-        match manifest.edit(Edit::default().flushed(lsn)) {
-            // It is only put off.
-            Err(error) if error.is_disk_full() => return Ok(()),
-            edited => edited?,
+    let all_is_flushed = version.active.entry_count() == 0 && version.frozen.is_empty();
+    let flushed = if all_is_flushed { version.lsn } else { version.flushed };
+    if flushed > version.flushed {
+        if let Some(manifest) = shared.manifest.lock().as_mut() {
+            match manifest.edit(Edit::default().flushed(flushed)) {
+                // It is only put off.
+                Err(error) if error.is_disk_full() => return Ok(()),
+                edited => edited?,
+            }
         }
+        shared.published.change(|version| Version { flushed, ..version.clone() });
     }
-    shared.published.change(|version| Version { flushed: lsn, ..version.clone() });
-    shared.writer()?.with(|log, _| log.retire(lsn))?;
+    shared.writer()?.with(|log, _| log.retire(flushed))?;
     Ok(())
 }
 

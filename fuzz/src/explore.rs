@@ -21,7 +21,7 @@ use crate::violation::Violation;
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// How often the recovery from a power loss is crashed itself, behind each of its calls: one time in so many.
-const DOUBLE_ONE_IN: u64 = 48;
+const DOUBLE_ONE_IN: u64 = 80;
 
 /// How the program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Found<'a, T> {
     pub told: &'a T,
     /// How the program ended.
     pub end: End,
+    /// A number drawn for this one: for what a verification does only now and then.
+    pub draw: u64,
 }
 
 /// A promise that was broken, and how to see that again.
@@ -95,7 +97,8 @@ pub fn crashes<T: Clone + Default>(
         if again {
             found.record();
         }
-        let verified = guarded(|| verify(&Found { disk: &found, told: &told, end: End::PowerLoss(crash) }));
+        let find = Found { disk: &found, told: &told, end: End::PowerLoss(crash), draw: rng.next_u64() };
+        let verified = guarded(|| verify(&find));
         verified.map_err(|reason| failure(&story, reason.to_string()))?;
         *coverage.crashes.entry((crash, moment.call)).or_default() += 1;
         if again {
@@ -118,8 +121,8 @@ fn crash_again<T>(
         let crash = Crash::ALL[rng.index(Crash::ALL.len())];
         moment.disk.reseed(rng.next_u64());
         let found = moment.disk.crash(crash);
-        let verified = guarded(|| verify(&Found { disk: &found, told, end: End::PowerLoss(crash) }));
-        verified.map_err(|reason| {
+        let find = Found { disk: &found, told, end: End::PowerLoss(crash), draw: rng.next_u64() };
+        guarded(|| verify(&find)).map_err(|reason| {
             let call = moment.call;
             (format!("{crash:?} behind call {} ({call}) of the recovery", at + 1), reason.to_string())
         })?;
@@ -175,8 +178,9 @@ pub fn faults<T: Clone + Default>(
             End::PowerLoss(crash) => disk.crash(crash),
         };
         coverage.kills += u64::from(end == End::Kill);
-        let verified = guarded(|| verify(&Found { disk: &found, told: &ledger.last(), end }));
-        verified.map_err(|reason| failure(format!("{story}, then {end:?}"), reason.to_string()))?;
+        let find = Found { disk: &found, told: &ledger.last(), end, draw: rng.next_u64() };
+        guarded(|| verify(&find))
+            .map_err(|reason| failure(format!("{story}, then {end:?}"), reason.to_string()))?;
     }
     Ok(coverage)
 }

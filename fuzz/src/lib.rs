@@ -5,12 +5,63 @@
 //!
 //! - [`SimulatedDisk`]: a strict POSIX disk in memory that loses, tears and reorders whatever was not synced,
 //!   runs out of space, fails calls and syncs, and flips bits. Everything it does follows from one seed.
+//! - [`explore`]: a program's run, crashed behind each of its disk calls, or with each of its disk calls failing.
+//! - [`model`]: what a database should hold, kept in plain maps, and every way to read it back.
+//! - [`trial`]: the exploration of the database itself. A workload over all four models is drawn from a seed, and what
+//!   each end leaves is compared with the model. The command runs it:
+//!   `cargo run --release -p logwood-fuzz -- explore --minutes 60`.
 //! - [`history`]: what concurrent transactions read and wrote, searched for anomalies of isolation.
-//! - [`Rng`]: the small generator behind it, for tests that want to be repeated.
+//! - [`Rng`] and [`Draws`]: the small generator behind all of it, and decisions from it or from bytes.
 //! - [`targets`]: one function a decoder. cargo-fuzz runs them on mutated bytes, the ordinary tests on the corpus
 //!   under `fuzz/corpus`.
 //!
-//! Programs that embed Logwood can use the simulated disk to try their own code against power loss:
+//! # For programs that embed Logwood
+//!
+//! They can put crash tests of their own on it. Three things are needed:
+//!
+//! 1. A database on a simulated disk, that does nothing by itself: `Database::open_on` with `background(false)`, a seed
+//!    and a `ManualClock`. Then the seed repeats every run.
+//! 2. A run of the program, which notes in a [`Ledger`] what its user was told.
+//! 3. A verification: given the disk as the next start finds it and what was told, does the promise hold?
+//!
+//! [`explore::crashes`] and [`explore::faults`] do the rest. A whole example, with an invariant of its own (money is
+//! moved between accounts, each transfer with a receipt; none is created, lost, or without its receipt), is
+//! `fuzz/examples/transfers.rs`. In short:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use logwood::{Database, Options, View};
+//! use logwood_fuzz::{SimulatedDisk, explore};
+//!
+//! fn open(disk: &SimulatedDisk) -> logwood::Result<Database> {
+//!     Database::open_on(Arc::new(disk.clone()), Options::new().background(false).seed(Some(1)))
+//! }
+//!
+//! let coverage = explore::crashes::<u64>(
+//!     7,
+//!     |disk, ledger| {
+//!         let db = open(disk)?;
+//!         let visits = db.keyspace("visits")?;
+//!         for n in 1..=5 {
+//!             db.transact(|tx| tx.add(visits, b"count", 1))?;
+//!             ledger.note(n);
+//!         }
+//!         Ok(db.close()?)
+//!     },
+//!     |found| {
+//!         let db = open(found.disk)?;
+//!         let row = db.snapshot().get(db.keyspace("visits")?, b"count")?;
+//!         let count = row.map_or(0, |row| u64::from_le_bytes(row[..].try_into().unwrap()));
+//!         assert!(count == *found.told || count == found.told + 1);
+//!         Ok(())
+//!     },
+//! )?;
+//! assert!(coverage.crash_count() > 10);
+//! # Ok::<(), explore::Failure>(())
+//! ```
+//!
+//! The simulated disk alone will do, too:
 //!
 //! ```
 //! use logwood_fuzz::{Crash, SimulatedDisk};

@@ -57,14 +57,14 @@ impl Plan {
             .block_bytes(draws.pick([512, 4 << 10]))
             .seed(Some(draws.below(1 << 16)));
         let clients = draws.pick([1, 2, 3]);
-        let actions = 40 + draws.index(120);
+        let actions = 30 + draws.index(90);
         Self { options, clients, actions, ends: true, lie: None, draws }
     }
 
     /// The same for a shorter run whose calls fail.
     #[must_use]
     fn shorter(self) -> Self {
-        Self { actions: 10 + self.actions / 6, ends: false, ..self }
+        Self { actions: 10 + self.actions / 4, ends: false, ..self }
     }
 
     /// The same on a disk that acknowledges calls of a kind and does not do them.
@@ -123,5 +123,6 @@ pub fn operations(bytes: &[u8]) -> Result<(), Violation> {
     let ledger = Ledger::new(&disk);
     plan.run(&disk, &ledger)?;
     let left = disk.crash(Crash::Scatter);
-    survival::verify(&plan, &Found { disk: &left, told: &ledger.last(), end: End::PowerLoss(Crash::Scatter) })
+    let end = End::PowerLoss(Crash::Scatter);
+    survival::verify(&plan, &Found { disk: &left, told: &ledger.last(), end, draw: 0 })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use logwood_fuzz::{Crash, Fault, SimulatedDisk, Times};
+use logwood_fuzz::{Call, Crash, Fault, SimulatedDisk, Times};
 use logwood_wal::{Disk, File};
 
 /// A disk with one durable file "a" that holds `contents`.
@@ -232,4 +232,49 @@ fn wrong_names_are_refused() {
     assert_eq!(disk.rename("b", "c").unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(disk.remove("b").unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(disk.create("x/y").unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_record_has_the_disk_as_it_was_behind_each_mutating_call() {
+    let disk = SimulatedDisk::new(1);
+    let file = disk.create("a").unwrap();
+    disk.record();
+    file.write_at(b"first", 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir().unwrap();
+    let killed = disk.kill();
+    let file = killed.open("a").unwrap();
+    file.write_at(b"other", 0).unwrap();
+    killed.stop_recording();
+    file.write_at(b"later", 0).unwrap();
+    let moments = disk.take_moments();
+    let calls: Vec<Call> = moments.iter().map(|moment| moment.call).collect();
+    assert_eq!(calls, [Call::Write, Call::Sync, Call::SyncDir, Call::Write], "a kill does not end it");
+    let kept = |crash| moments.iter().map(|moment| moment.disk.crash(crash).read("a")).collect::<Vec<_>>();
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    assert_eq!(kept(Crash::LoseUnsynced), [None, None, text("first"), text("first")]);
+    assert_eq!(kept(Crash::KeepAll), [text("first"), text("first"), text("first"), text("other")]);
+    assert_eq!(killed.read("a"), text("later"), "crashing a moment leaves the disk itself alone");
+}
+
+#[test]
+fn a_disk_that_lies_says_yes_and_does_nothing() {
+    let disk = SimulatedDisk::new(1);
+    let file = disk.create("a").unwrap();
+    disk.sync_dir().unwrap();
+    disk.lie(Call::Sync);
+    file.write_at(b"lost", 0).unwrap();
+    file.sync().unwrap();
+    assert_eq!(disk.read("a").as_deref(), Some(&b"lost"[..]));
+    assert_eq!(disk.crash(Crash::LoseUnsynced).read("a").as_deref(), Some(&b""[..]));
+}
+
+#[test]
+fn the_first_call_that_fails_is_told_by_its_kind() {
+    let disk = SimulatedDisk::new(1);
+    disk.fail_mutation(2, Fault::Io, Times::Forever);
+    let file = disk.create("a").unwrap();
+    assert_eq!((disk.struck(), disk.strikes()), (None, 0));
+    assert!(file.write_at(b"x", 0).is_err() && file.sync().is_err());
+    assert_eq!((disk.struck(), disk.strikes()), (Some(Call::Write), 2));
 }

@@ -4,7 +4,8 @@ use logwood::{Database, ManualClock};
 
 use super::chronicle::{Done, Made, Told, replay};
 use super::{BEGINNING, Plan};
-use crate::disk::SimulatedDisk;
+use crate::disk::{Crash, Fault, SimulatedDisk, Times};
+use crate::draws::Draws;
 use crate::explore::Found;
 use crate::model::{Handles, State, Step};
 use crate::violation::Violation;
@@ -14,9 +15,17 @@ const STEPS_MAX: usize = 1_000;
 /// What a step is made from that no run has done.
 const FRESH: u64 = 1 << 40;
 
+/// How often the first recovery meets a call that fails, or the last one is followed by work: one time in so many.
+const STUMBLES_ONE_IN: u64 = 8;
+const GOES_ON_ONE_IN: u64 = 3;
+/// More calls than most recoveries make.
+const RECOVERY_CALLS: u64 = 60;
+
 /// Recovers, compares, does all background work, closes; then goes on as a user would.
 pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violation> {
-    let disk = found.disk;
+    let mut draws = Draws::from_seed(found.draw);
+    let stumbled = draws.chance(1, STUMBLES_ONE_IN).then(|| stumble(plan, found.disk, &mut draws));
+    let disk = stumbled.as_ref().unwrap_or(found.disk);
     let clock = ManualClock::new(BEGINNING);
     let db = plan.open(disk, &clock).map_err(|error| Violation::new(format!("it does not open: {error}")))?;
     let made = found.told.recognize(&db, found.end)?;
@@ -25,7 +34,23 @@ pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violati
     db.close()?;
     disk.stop_recording();
     closed_files_are_those_named(disk, &made.state)?;
-    goes_on(plan, disk, &clock, &made)
+    if draws.chance(1, GOES_ON_ONE_IN) { goes_on(plan, disk, &clock, &made) } else { Ok(()) }
+}
+
+/// A recovery in which a call fails; whatever came of it ends there. Returns the disk that it leaves.
+fn stumble(plan: &Plan, disk: &SimulatedDisk, draws: &mut Draws) -> SimulatedDisk {
+    let (nth, times) = (1 + draws.below(RECOVERY_CALLS), draws.pick([Times::Once, Times::Forever]));
+    if draws.chance(1, 4) {
+        disk.fail_read(nth, times);
+    } else {
+        disk.fail_mutation(nth, draws.pick(Fault::ALL), times);
+    }
+    if let Ok(db) = plan.open(disk, &ManualClock::new(BEGINNING)) {
+        let _ = rest(&db);
+        let _ = db.flush();
+    }
+    disk.heal();
+    if draws.chance(1, 2) { disk.kill() } else { disk.crash(draws.pick(Crash::ALL)) }
 }
 
 /// Does all background work.
@@ -45,7 +70,11 @@ fn count(names: &[String], suffix: &str) -> usize {
 /// At rest there is a file for each segment and for each of the contents, and no other of these.
 fn files_are_those_named(db: &Database, disk: &SimulatedDisk, state: &State) -> Result<(), Violation> {
     let names = disk.names();
-    let segments: usize = db.stats().levels.iter().map(|level| level.segments).sum();
+    let stats = db.stats();
+    if stats.flushed_lsn == stats.lsn {
+        one_log_file(disk)?;
+    }
+    let segments: usize = stats.levels.iter().map(|level| level.segments).sum();
     let right = [(".segment", segments), (".blob", state.blobs()), (".segment.tmp", 0), (".blob.tmp", 0)];
     for (suffix, right) in right {
         if count(&names, suffix) != right {
@@ -53,6 +82,16 @@ fn files_are_those_named(db: &Database, disk: &SimulatedDisk, state: &State) -> 
         }
     }
     Ok(())
+}
+
+/// Once all is in segments, the log has no file but its newest.
+fn one_log_file(disk: &SimulatedDisk) -> Result<(), Violation> {
+    let names = disk.names();
+    let logs = names.iter().filter(|name| name.starts_with("log-") && name.ends_with(".avro")).count();
+    if logs <= 1 {
+        return Ok(());
+    }
+    Err(Violation::new(format!("all is flushed, and the log has {logs} files: {names:?}")))
 }
 
 /// A closed database has one manifest, its log, and nothing that is unfinished or spare.
@@ -85,6 +124,8 @@ fn goes_on(plan: &Plan, disk: &SimulatedDisk, clock: &ManualClock, made: &Made) 
     if let Some(differs) = differs {
         return Err(Violation::new(format!("after recovery: {differs}")));
     }
+    db.flush()?;
+    one_log_file(disk)?;
     db.close()?;
     let report = logwood::check_on(std::sync::Arc::new(disk.clone()))?;
     if !report.findings.is_empty() {

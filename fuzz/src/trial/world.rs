@@ -89,24 +89,24 @@ impl<'a> World<'a> {
 
     fn act(&mut self, mut open: Open, draws: &mut Draws) -> Result<Option<Open>, Violation> {
         match draws.below(100) {
-            0..=69 => self.client(&mut open, draws)?,
-            70..=79 => {
+            0..=73 => self.client(&mut open, draws)?,
+            74..=82 => {
                 let task = Task::ALL[draws.index(Task::ALL.len())];
                 self.work(&open, "background steps", |db| db.run(task).map(drop))?;
             }
-            80..=82 => self.work(&open, "flushes", Database::flush)?,
-            83 => self.work(&open, "compactions", Database::compact)?,
-            84 => self.work(&open, "syncs", Database::sync)?,
-            85..=87 => self.hold(&mut open, draws)?,
-            88 | 89 => self.follow(&mut open)?,
-            90 | 91 => self.batch(&open, draws)?,
-            92 => self.clock.advance(draws.pick(JUMPS)),
-            93 => {
+            83 | 84 => self.work(&open, "flushes", Database::flush)?,
+            85 => self.work(&open, "compactions", Database::compact)?,
+            86 => self.work(&open, "syncs", Database::sync)?,
+            87..=89 => self.hold(&mut open, draws)?,
+            90 | 91 => self.follow(&mut open)?,
+            92 | 93 => self.batch(&open, draws)?,
+            94 => self.clock.advance(draws.pick(JUMPS)),
+            95 => {
                 let contents = vec![7; STAGED_BYTES];
                 self.work(&open, "stagings", |db| db.stage(&contents[..]).map(drop))?;
             }
-            94 | 95 => self.toggle_room(draws),
-            96 | 97 => return self.reopen(open, draws),
+            96 => self.toggle_room(draws),
+            97 | 98 => return self.reopen(open, draws),
             _ if self.plan.ends => return self.end(open, draws),
             _ => {}
         }
@@ -264,7 +264,7 @@ impl<'a> World<'a> {
                 begun: tx.lsn(),
                 tx,
                 done: Vec::new(),
-                steps_left: 1 + draws.below(5),
+                steps_left: 1 + draws.below(4),
                 commits: draws.chance(7, 8),
                 durability: draws.pick([
                     Durability::Sync,
