@@ -36,6 +36,11 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Whether the database may not even be there.
+    pub(super) fn may_be_nothing(&self) -> bool {
+        self.states.first().is_none_or(|made| *made.state == State::default())
+    }
+
     /// Finds out which state the database is in, and reads all of it.
     pub(super) fn recognize(&self, db: &Database, end: End) -> Result<Made, Violation> {
         let from = if end == End::Kill { self.acknowledged } else { 0 };

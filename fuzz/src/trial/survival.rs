@@ -1,6 +1,8 @@
 //! What is found after an end: whole transactions in order, no file too many or too few, and a database that works.
 
-use logwood::{Database, ManualClock};
+use std::sync::Arc;
+
+use logwood::{Database, Error, ManualClock};
 
 use super::chronicle::{Done, Made, Told, replay};
 use super::{BEGINNING, Plan};
@@ -15,7 +17,9 @@ const STEPS_MAX: usize = 1_000;
 /// What a step is made from that no run has done.
 const FRESH: u64 = 1 << 40;
 
-/// How often the first recovery meets a call that fails, or the last one is followed by work: one time in so many.
+/// How often a disk is looked at before it is recovered, the first recovery meets a call that fails, or the last one is
+/// followed by work: one time in so many.
+const LOOKS_ONE_IN: u64 = 6;
 const STUMBLES_ONE_IN: u64 = 8;
 const GOES_ON_ONE_IN: u64 = 3;
 /// More calls than most recoveries make.
@@ -24,6 +28,9 @@ const RECOVERY_CALLS: u64 = 60;
 /// Recovers, compares, does all background work, closes; then goes on as a user would.
 pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violation> {
     let mut draws = Draws::from_seed(found.draw);
+    if draws.chance(1, LOOKS_ONE_IN) {
+        look(plan, found)?;
+    }
     let stumbled = draws.chance(1, STUMBLES_ONE_IN).then(|| stumble(plan, found.disk, &mut draws));
     let disk = stumbled.as_ref().unwrap_or(found.disk);
     let clock = ManualClock::new(BEGINNING);
@@ -35,6 +42,21 @@ pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violati
     disk.stop_recording();
     closed_files_are_those_named(disk, &made.state)?;
     if draws.chance(1, GOES_ON_ONE_IN) { goes_on(plan, disk, &clock, &made) } else { Ok(()) }
+}
+
+/// What an end left is sound, and a reader sees one of the states that may be there, before anything is recovered.
+fn look(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violation> {
+    match logwood::check_on(Arc::new(found.disk.clone())) {
+        Err(Error::NotADatabase { .. }) if found.told.may_be_nothing() => return Ok(()),
+        report => {
+            let report = report?;
+            if !report.is_sound() {
+                return Err(Violation::new(format!("not sound before recovery: {:?}", report.findings)));
+            }
+        }
+    }
+    let reader = plan.follow(found.disk).map_err(|error| Violation::new(format!("to a reader: {error}")))?;
+    found.told.recognize(&reader, found.end).map(drop)
 }
 
 /// A recovery in which a call fails; whatever came of it ends there. Returns the disk that it leaves.
@@ -127,7 +149,7 @@ fn goes_on(plan: &Plan, disk: &SimulatedDisk, clock: &ManualClock, made: &Made) 
     db.flush()?;
     one_log_file(disk)?;
     db.close()?;
-    let report = logwood::check_on(std::sync::Arc::new(disk.clone()))?;
+    let report = logwood::check_on(Arc::new(disk.clone()))?;
     if !report.findings.is_empty() {
         return Err(Violation::new(format!("closed, and not sound: {:?}", report.findings)));
     }
