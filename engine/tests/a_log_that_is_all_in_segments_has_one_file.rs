@@ -31,7 +31,8 @@ fn a_crash_between_flush_and_retirement_leaves_no_log_file_behind() {
         let stats = db.stats();
         if stats.flushed_lsn == stats.lsn {
             all_flushed += 1;
-            let logs: Vec<_> = found.names().into_iter().filter(|name| name.starts_with("log-")).collect();
+            let is_log = |name: &String| name.starts_with("log-") && name.ends_with(".avro");
+            let logs: Vec<_> = found.names().into_iter().filter(is_log).collect();
             assert_eq!(logs.len(), 1, "{logs:?}");
         }
     }

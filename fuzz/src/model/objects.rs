@@ -187,7 +187,7 @@ impl Objects {
     }
 
     /// Refuses unless the object is at the expected version; 0: is not there.
-    fn expect(&self, at: u64, expected: Option<u64>) -> std::result::Result<(), Answer> {
+    fn admit(&self, at: u64, expected: Option<u64>) -> std::result::Result<(), Answer> {
         let found = self.live(at).map_or(0, |(number, _)| number);
         match expected {
             Some(expected) if expected != found => Err(Answer::Refused("it has another version")),
@@ -349,7 +349,7 @@ impl Part for Objects {
 
     fn apply(&mut self, write: &Write, when: When) -> Answer {
         match *write {
-            Write::Put { key, contents, media, expected } => match self.expect(key, expected) {
+            Write::Put { key, contents, media, expected } => match self.admit(key, expected) {
                 Ok(()) => Answer::Said(self.add(key, when, Some(Stored { contents, media }))),
                 Err(refused) => refused,
             },
@@ -362,7 +362,7 @@ impl Part for Objects {
                 None => Answer::Refused("there is none"),
             },
             Write::Delete { key, expected } => {
-                if let Err(refused) = self.expect(key, expected) {
+                if let Err(refused) = self.admit(key, expected) {
                     return refused;
                 }
                 let was_there = self.live(key).is_some();
