@@ -4,6 +4,9 @@
 //! visible in `publish`. Nothing of a request is in the memtable before it is in the log, so a group that
 //! cannot be written leaves nothing behind.
 
+#[cfg(all(test, loom))]
+mod races;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

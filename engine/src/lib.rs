@@ -197,6 +197,8 @@ mod vector;
 mod commit;
 mod hold;
 mod published;
+#[cfg(all(test, loom))]
+mod races;
 mod read_set;
 mod shared;
 mod sync;

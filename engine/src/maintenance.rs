@@ -4,6 +4,9 @@
 //! through [`Database::maintain`](crate::Database::maintain). A step that fails is reported to the next
 //! commit, and tried again.
 
+#[cfg(all(test, loom))]
+mod races;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -128,7 +131,8 @@ impl Background {
             let pause_ms = if signals.sync { shared.options.sync_interval_ms } else { LOOK_MS };
             self.wake.wait_for(&mut signals, Duration::from_millis(pause_ms));
         }
-        self.committed.store(false, Ordering::Release);
+        // Swapped, not stored: whoever finds it raised does not ring, so what it had published must be seen from here on.
+        self.committed.swap(false, Ordering::AcqRel);
         signals.work = false;
         !signals.stop
     }

@@ -1,5 +1,8 @@
 //! The version that readers see, and those who are told of commits before readers see them.
 
+#[cfg(all(test, loom))]
+mod races;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,5 +1,5 @@
-//! What the tree shares its memory by. With `--cfg loom` it is loom's, so that `tests/the_tree_under_loom.rs` explores
-//! every order in which the words of the real tree may be seen.
+//! What the tree shares its memory by. With `--cfg loom` it is loom's, so that `tree/races.rs` explores the orders in
+//! which the words of the real tree may be seen.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, atomic::AtomicU64};

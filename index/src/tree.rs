@@ -44,6 +44,8 @@ mod epochs;
 mod node;
 mod nodes;
 mod path;
+#[cfg(all(test, loom))]
+mod races;
 mod range;
 mod search;
 mod snapshot;

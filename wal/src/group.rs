@@ -9,6 +9,9 @@
 //! held while waiting for the disk). A failure of the log is known to whoever takes `core` next, since the writer
 //! itself carries it.
 
+#[cfg(all(test, loom))]
+mod races;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::sync::{Mutex, RwLock};
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{Disk, File, Lock};
 

@@ -2,7 +2,7 @@
 //! methods, so that tests explore the interleavings of the real code.
 
 #[cfg(not(loom))]
-pub(crate) use parking_lot::{Condvar, Mutex};
+pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 
 #[cfg(loom)]
 pub use explored::{Condvar, Mutex, MutexGuard, RwLock};
@@ -29,6 +29,12 @@ mod explored {
         /// Waits for the mutex.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard { mutex: &self.0, held: Some(relock(&self.0)) }
+        }
+
+        /// Takes the mutex, unless it is held.
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let held = self.0.try_lock().ok()?;
+            Some(MutexGuard { mutex: &self.0, held: Some(held) })
         }
 
         /// The value.

@@ -11,6 +11,9 @@
 //!
 //! A sweep that is interrupted anywhere leaves files for the next one, and nothing else.
 
+#[cfg(all(test, loom))]
+mod races;
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::ops::Bound;

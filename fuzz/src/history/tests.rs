@@ -39,9 +39,8 @@ fn nothing_is_wrong_with_transactions_one_after_another() {
         tx.read("x", &[1, 2, 3]);
         tx.append("x", 4);
     });
-    ended(&recorder, Committed, |tx| {
-        tx.range("a", "z", vec![("x".into(), vec![1, 2, 3]), ("y".into(), vec![1])])
-    });
+    let rows = vec![("x".into(), vec![1, 2, 3]), ("y".into(), vec![1])];
+    ended(&recorder, Committed, |tx| tx.range("a", "z", rows));
     assert_eq!(recorder.len(), 4);
     assert_found(&recorder, &[]);
 }
@@ -357,7 +356,6 @@ fn a_long_history_is_checked_in_linear_time() {
     let started = std::time::Instant::now();
     assert_found(&recorder, &[]);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
-    eprintln!("20,000 transactions: {:?}", started.elapsed());
 }
 
 /// One transaction of a generated workload: which list it reads, which it appends to, whether it goes on beside the

@@ -41,9 +41,9 @@ fn run(db: &Database, durabilities: &[Durability], seed: u64, commits: u64) {
 }
 
 #[test]
-fn twelve_thousand_transactions_in_memory_are_as_one_after_another() {
+fn sixteen_thousand_transactions_in_memory_are_as_one_after_another() {
     let db = Database::open("memory://", options()).unwrap();
-    run(&db, &[Durability::Sync, Durability::None, Durability::Buffered], 1, 12_000);
+    run(&db, &[Durability::Sync, Durability::None, Durability::Buffered], 1, 16_000);
     db.close().unwrap();
 }
 

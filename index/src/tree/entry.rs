@@ -28,7 +28,7 @@ const KEY_LEN_SHIFT: u32 = 40;
 const TOMBSTONE: u64 = 1 << 32;
 
 /// Chunks double from the first size up to the last: a small tree is small, a large one has few chunks.
-const CHUNK_WORDS_FIRST: usize = 512;
+const CHUNK_WORDS_FIRST: usize = if cfg!(loom) { 16 } else { 512 };
 const CHUNK_BITS: u32 = 17;
 const CHUNK_WORDS_MAX: usize = 1 << CHUNK_BITS;
 /// Larger entries have a chunk of their own, so that what one of them leaves free of the present chunk
