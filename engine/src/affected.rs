@@ -9,7 +9,7 @@ use logwood_wal::Disk;
 use crate::check::{CheckReport, Finding, Severity};
 use crate::files;
 use crate::object;
-use crate::remains::{Catalog, Loss, Lost, Remains};
+use crate::remains::{self, Catalog, Loss, Lost, Remains};
 
 /// Something that damage concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,7 @@ impl Affected {
                 let keys = keys.as_ref().map(|(first, last)| (escape(first), escape(last)));
                 Some(Self { what: owner.what, derived: owner.derived, keys, entries_max: *entries_max })
             }
-            Lost::Commits { first, last } if first == last => Some(Self::named(format!("commit {first}"))),
-            Lost::Commits { first, last } => Some(Self::named(format!("commits {first} to {last}"))),
+            Lost::Commits { first, last } => Some(Self::named(remains::commits(*first, *last))),
             Lost::Manifest => Some(Self::named(
                 "the whole database: it does not open without this; `logwood salvage` may help",
             )),

@@ -17,6 +17,7 @@ use logwood::{
     Bucket, Collection, Database, Disk, Error, Graph, Keyspace, Options, SalvageOptions, SalvageReport,
     Severity, Vectors, View,
 };
+use logwood_fuzz::Rng;
 use logwood_wal::MemoryDisk;
 use world::{Files, History, QUESTIONS, history};
 
@@ -178,6 +179,38 @@ fn a_file_that_is_gone_or_cut_costs_what_was_in_it() {
             files.insert(name.clone(), contents.slice(..len));
             judge(&files, &format!("{name} cut to {len}"));
         }
+    }
+}
+
+/// Damages a file, as the generator says.
+fn damaged(files: &mut Files, rng: &mut Rng) -> String {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let name = &names[rng.index(names.len())];
+    let mut bytes = files[name].to_vec();
+    let at = rng.index(bytes.len().max(1));
+    let end = (at + 1 + rng.index(200)).min(bytes.len());
+    match rng.index(5) {
+        0 => {
+            files.remove(name);
+            return format!("{name} removed");
+        }
+        1 => bytes.truncate(at),
+        2 => bytes.get_mut(at..end).into_iter().for_each(|part| part.fill(0)),
+        3 => bytes.extend_from_slice(&[0x5a; 77]),
+        _ => bytes.get_mut(at..end).into_iter().flatten().for_each(|byte| *byte ^= 0x40),
+    }
+    files.insert(name.clone(), bytes.into());
+    format!("{name} at {at}")
+}
+
+#[test]
+fn several_damages_at_once_are_told_each() {
+    for seed in 0..150 {
+        let mut rng = Rng::new(seed);
+        let mut files = closed().clone();
+        let count = 1 + rng.index(8);
+        let stories: Vec<String> = (0..count).map(|_| damaged(&mut files, &mut rng)).collect();
+        judge(&files, &format!("seed {seed}: {stories:?}"));
     }
 }
 

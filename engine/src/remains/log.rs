@@ -53,7 +53,7 @@ impl Reading {
         }
         let first = first.max(flushed + 1);
         self.gaps.push((first, last));
-        let message = format!("commits {first} to {last} are missing");
+        let message = format!("missing: {}", super::commits(first, last));
         self.losses.push(Loss { path, offset, message, what: Lost::Commits { first, last } });
     }
 

@@ -59,6 +59,11 @@ pub(crate) enum Lost {
     Manifest,
 }
 
+/// A stretch of commits in words.
+pub(crate) fn commits(first: Lsn, last: Lsn) -> String {
+    if first == last { format!("commit {first}") } else { format!("commits {first} to {last}") }
+}
+
 /// A segment in its place.
 struct Source {
     /// `None` if nothing of it can be read.
@@ -198,7 +203,7 @@ impl Remains {
                     self.lose(name, 0, "it belongs to another database".to_owned(), Lost::Nothing);
                 }
                 Some(remains) => {
-                    found.push((remains.meta.as_ref().map_or(0, |meta| meta.max_lsn), id, remains))
+                    found.push((remains.meta.as_ref().map_or(0, |meta| meta.max_lsn), id, remains));
                 }
                 None => self.lose(name, 0, "nothing of it can be read".to_owned(), Lost::Manifest),
             }

@@ -32,7 +32,7 @@ use crate::graph::Graph;
 use crate::keyspace::{self, Keyspace};
 use crate::object::{self, Bucket};
 use crate::options::Options;
-use crate::remains::{Catalog, Remains};
+use crate::remains::{self, Catalog, Remains};
 use crate::snapshot::Snapshot;
 use crate::vector::Vectors;
 use crate::{catalog, dictionary};
@@ -171,9 +171,10 @@ impl Job<'_> {
             );
         }
         for (first, last) in &self.remains.gaps {
+            let missing = remains::commits(*first, *last);
             self.losses.note(format!(
-                "commits {first} to {last} are missing; what was committed before them may be older than it was, and \
-                 what was committed after them is there"
+                "missing: {missing}; what was committed before may be older than it was, and what was committed \
+                 after is there"
             ));
         }
     }
