@@ -29,6 +29,8 @@ pub enum LogLoss {
     },
     /// Damage that may have cost commits, or none: what is missing between the commits found is told apart.
     Damage(Error),
+    /// A file of which nothing can be read.
+    File(Error),
     /// Bytes behind the last whole frame: torn, or what recycled space held before, or commits that were lost.
     Tail {
         /// The file.
@@ -68,7 +70,7 @@ pub fn remains<E: From<Error>>(
                 fault.into_iter().for_each(|error| (reader.tell)(LogLoss::Damage(error)));
                 reader.read(&loaded, index + 1 == files.len())?;
             }
-            Err(error) => (reader.tell)(LogLoss::Damage(error)),
+            Err(error) => (reader.tell)(LogLoss::File(error)),
         }
     }
     Ok(reader.found)

@@ -85,6 +85,24 @@ impl Graph {
         writer.finish()
     }
 
+    /// Tells of relations whose properties may be lost.
+    pub(crate) fn tell_doubtful(&self, view: &Snapshot, losses: &mut Losses<'_>) -> Result<()> {
+        let properties = self.definition.properties;
+        if !losses.may_have_lost_any(properties) {
+            return Ok(());
+        }
+        for row in view.range(self.definition.outgoing, ALL)? {
+            let (key, _) = row?;
+            if !losses.may_have_lost(properties, &key) || view.get(properties, &key)?.is_some() {
+                continue;
+            }
+            let (source, _, target) = edge::decode_key(self.definition.outgoing, &key)?;
+            let name = format!("{} -> {}", self.key_of(view, source)?, self.key_of(view, target)?);
+            losses.doubt(&format!("graph {:?}", self.name()), name, "its properties may be lost");
+        }
+        Ok(())
+    }
+
     fn lose(&self, losses: &mut Losses<'_>, name: String, reason: &str) {
         losses.lose(&format!("graph {:?}", self.name()), name, reason);
     }

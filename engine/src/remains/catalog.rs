@@ -59,7 +59,7 @@ impl Catalog {
             ("user", _) => Some(format!("keyspace {rest:?}")),
             ("vectors", _) => Some(format!("vector field {rest:?}")),
             ("collection", Some((owner, "primary"))) => Some(format!("collection {owner:?}")),
-            ("graph", Some((owner, "out"))) => Some(format!("graph {owner:?}")),
+            ("graph", Some((owner, "out" | "properties"))) => Some(format!("graph {owner:?}")),
             ("bucket", Some((owner, "versions"))) => Some(format!("bucket {owner:?}")),
             _ => None,
         }

@@ -41,6 +41,8 @@ struct Reading {
     rows: LogRows,
     gaps: Vec<(Lsn, Lsn)>,
     losses: Vec<Loss>,
+    /// Whether there may have been commits behind the last one found.
+    tail_lost: bool,
 }
 
 impl Reading {
@@ -57,16 +59,18 @@ impl Reading {
         self.losses.push(Loss { path, offset, message, what: Lost::Commits { first, last } });
     }
 
-    fn tell(&mut self, loss: LogLoss, flushed: Lsn) {
+    fn tell(&mut self, loss: LogLoss, flushed: Lsn, certain: bool) {
+        self.tail_lost |= matches!(loss, LogLoss::File(_));
         match loss {
             LogLoss::Commits { first, last, path, offset } => self.gap(first, last, flushed, path, offset),
-            LogLoss::Damage(error) => {
+            LogLoss::Damage(error) | LogLoss::File(error) => {
                 let error = Error::from(error);
                 if let Some((path, offset, message)) = error.place() {
                     self.losses.push(Loss { path, offset, message, what: Lost::Nothing });
                 }
             }
             // Never acknowledged, unless the manifest knows of more commits than were found.
+            LogLoss::Tail { .. } => self.tail_lost |= !certain,
             _ => {}
         }
     }
@@ -80,12 +84,15 @@ pub(super) fn read(
     closed: Option<Lsn>,
 ) -> Result<()> {
     let reading = RefCell::new(Reading::default());
+    let certain = remains.certain;
     let found = logwood_wal::remains(
         &*remains.disk,
         files::LOG,
         seed,
         &mut |record| {
-            let rows = &mut reading.borrow_mut().rows.0;
+            let reading = &mut *reading.borrow_mut();
+            reading.tail_lost = false;
+            let rows = &mut reading.rows.0;
             for op in record.ops.clone() {
                 let value = (op.kind == Kind::Put).then(|| Bytes::copy_from_slice(op.value));
                 let logged = Logged { lsn: record.lsn, value };
@@ -93,7 +100,7 @@ pub(super) fn read(
             }
             Ok::<(), LogError>(())
         },
-        &mut |loss| reading.borrow_mut().tell(loss, flushed),
+        &mut |loss| reading.borrow_mut().tell(loss, flushed, certain),
     )?;
     let mut reading = reading.into_inner();
     let path = remains.disk.path(files::LOG);
@@ -110,6 +117,10 @@ pub(super) fn read(
     let last = closed.map_or(0, |closed| closed.saturating_sub(1));
     if last > found.last.max(flushed) {
         reading.gap(found.last.max(flushed) + 1, last, flushed, path, 0);
+    }
+    if reading.tail_lost && closed.is_none() {
+        let path = remains.disk.path(files::LOG);
+        reading.gap(found.last.max(flushed) + 1, files::NUMBER_MAX, flushed, path, 0);
     }
     remains.last = found.last.max(flushed);
     remains.gaps = reading.gaps;

@@ -61,7 +61,11 @@ pub(crate) enum Lost {
 
 /// A stretch of commits in words.
 pub(crate) fn commits(first: Lsn, last: Lsn) -> String {
-    if first == last { format!("commit {first}") } else { format!("commits {first} to {last}") }
+    match last {
+        files::NUMBER_MAX => format!("commits from {first} on, if there were any"),
+        last if first == last => format!("commit {first}"),
+        _ => format!("commits {first} to {last}"),
+    }
 }
 
 /// A segment in its place.
@@ -287,6 +291,16 @@ impl Remains {
     /// The rows of a keyspace.
     pub(crate) fn rows(&self, keyspace: Keyspace) -> impl Iterator<Item = (Bytes, Bytes, bool)> {
         self.entries(keyspace).filter_map(|found| Some((found.key, found.value?, found.doubtful)))
+    }
+
+    /// Whether anything of a keyspace may be lost.
+    pub(crate) fn may_have_lost_any(&self, keyspace: Keyspace) -> bool {
+        let lost = |source: &Source| match &source.remains {
+            Some(remains) => remains.lost.iter().any(|lost| !lost.is_empty()),
+            None => true,
+        };
+        !self.gaps.is_empty()
+            || self.segments.get(&keyspace.0).is_some_and(|sources| sources.iter().any(lost))
     }
 
     /// Whether what was found at a key, a row or none, may not be the truth.

@@ -23,6 +23,10 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Losses<'a> {
     remains: &'a Remains,
     pub(super) lost: Vec<SalvageItem>,
+    /// What is there, and may not be all of it.
+    pub(super) doubtful: Vec<SalvageItem>,
+    /// How much is doubtful of what.
+    pub(super) doubtful_counts: BTreeMap<String, u64>,
     /// How much is lost of what.
     pub(super) counts: BTreeMap<String, u64>,
     pub(super) notes: Vec<String>,
@@ -30,7 +34,14 @@ pub(crate) struct Losses<'a> {
 
 impl<'a> Losses<'a> {
     pub(super) fn new(remains: &'a Remains) -> Self {
-        Self { remains, lost: Vec::new(), counts: BTreeMap::new(), notes: Vec::new() }
+        Self {
+            remains,
+            lost: Vec::new(),
+            doubtful: Vec::new(),
+            doubtful_counts: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Something known by name is lost.
@@ -39,6 +50,19 @@ impl<'a> Losses<'a> {
         if self.lost.len() < SALVAGE_LISTED_MAX {
             self.lost.push(SalvageItem { of: of.to_owned(), name: name.into(), reason: reason.into() });
         }
+    }
+
+    /// Something known by name may not be all that it was.
+    pub(crate) fn doubt(&mut self, of: &str, name: impl Into<String>, reason: impl Into<String>) {
+        *self.doubtful_counts.entry(of.to_owned()).or_default() += 1;
+        if self.doubtful.len() < SALVAGE_LISTED_MAX {
+            self.doubtful.push(SalvageItem { of: of.to_owned(), name: name.into(), reason: reason.into() });
+        }
+    }
+
+    /// Whether anything of a keyspace may be lost.
+    pub(crate) fn may_have_lost_any(&self, keyspace: Keyspace) -> bool {
+        self.remains.may_have_lost_any(keyspace)
     }
 
     /// Something worth knowing.

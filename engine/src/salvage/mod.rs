@@ -167,7 +167,7 @@ impl Job<'_> {
         if !self.remains.certain {
             self.losses.note(
                 "the manifest cannot be read: all segments there are were taken, in the order of their last commits; \
-                 whether one is missing is not known",
+                 whether a file is missing, of segments or of the log's end, is not known",
             );
         }
         for (first, last) in &self.remains.gaps {
@@ -252,6 +252,7 @@ impl Job<'_> {
             if graph.verify(&db.snapshot()).is_err() {
                 graph.repair(db, &mut self.losses)?;
             }
+            graph.tell_doubtful(&db.snapshot(), &mut self.losses)?;
         }
         for name in Vectors::list(&view)? {
             let vectors = Vectors::open(&view, &name)?;
@@ -266,13 +267,13 @@ impl Job<'_> {
         let view = db.snapshot();
         let catalog = declarations::catalog_of(&view)?;
         let mut salvaged = self.kept(&view)?;
-        let doubtful: Vec<SalvageItem> = self
-            .doubtful
-            .iter()
-            .filter_map(|(keyspace, key)| declarations::item(&view, &catalog, *keyspace, key))
-            .collect();
-        for (keyspace, count) in &self.doubtful_counts {
-            let Some(what) = catalog.model(*keyspace) else { continue };
+        let rows = self.doubtful.iter();
+        let rows = rows.filter_map(|(keyspace, key)| declarations::item(&view, &catalog, *keyspace, key));
+        let mut doubtful: Vec<SalvageItem> = rows.chain(self.losses.doubtful).collect();
+        doubtful.truncate(SALVAGE_LISTED_MAX);
+        let counts = self.doubtful_counts.iter();
+        let counts = counts.filter_map(|(keyspace, count)| Some((catalog.model(*keyspace)?, *count)));
+        for (what, count) in counts.chain(self.losses.doubtful_counts) {
             if let Some(item) = salvaged.iter_mut().find(|item| item.what == what) {
                 item.doubtful += count;
             }
