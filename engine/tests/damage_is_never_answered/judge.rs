@@ -96,7 +96,7 @@ pub(crate) fn in_threads<T: Sync>(jobs: &[T], work: impl Fn(&T) + Sync) {
             threads.spawn(move || {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        allocations::watched(|| work(job))
+                        allocations::watched(|| work(job));
                     })) {
                         *failed.lock().unwrap() = Some(panic);
                         next.store(jobs.len() as u64, Ordering::Relaxed);
