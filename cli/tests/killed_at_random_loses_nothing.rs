@@ -8,7 +8,7 @@
 //!
 //! `LOGWOOD_ROUNDS=10000 cargo test --release -p logwood-cli --test killed_at_random_loses_nothing` runs longer.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod outside;
 

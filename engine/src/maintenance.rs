@@ -250,10 +250,12 @@ fn flush_if_wanted(shared: &Arc<Shared>) -> Result<bool> {
     Ok(flush::step(shared)? || flush::relieve_log(shared)? || flush::bound_log(shared)?)
 }
 
-/// Takes disk space ahead of need: the reserve, then the log's next file, so that no commit waits for it. On a
-/// disk too full for that the commit that needs the room will say so.
+/// Takes disk space ahead of need: the reserve, which a process that only reads can do without, then the log's next
+/// file, so that no commit waits for it. On a disk too full for that the commit that needs the room will say so.
 fn prepare_log(shared: &Shared) -> Result<bool> {
-    shared.reserve.make(shared)?;
+    if shared.writer()?.stats().commits > 0 {
+        shared.reserve.make(shared)?;
+    }
     if shared.reserve.is_out() {
         return Ok(false);
     }

@@ -42,6 +42,8 @@ pub struct Stats {
     pub log_syncs: u64,
     /// Bytes written to the log since it was opened.
     pub log_bytes: u64,
+    /// Whether the disk is so full that only commits which take rows away are let through.
+    pub disk_full: bool,
     /// Memory of the memtables, growing and frozen, in bytes.
     pub memtable_bytes: usize,
     /// Memtables waiting to be flushed.
@@ -63,6 +65,7 @@ pub(crate) fn collect(shared: &Shared) -> Stats {
         pinned_bytes: pinned.files,
         pinned_memory_bytes: pinned.memory,
         expired_versions: shared.published.expired(),
+        disk_full: shared.reserve.is_out(),
         memtable_bytes: version.active.memory_bytes()
             + version.frozen.iter().map(logwood_index::MemtableView::memory_bytes).sum::<usize>(),
         frozen_memtables: version.frozen.len(),

@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io::Write as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logwood::{Collection, Database, Disk, Error, Keyspace, Options, Query, Result, Schema, Task, View};
+use logwood::{
+    Collection, Database, Disk, Error, Keyspace, Options, Query, RealDisk, Result, Schema, Task, View,
+};
 use logwood_fuzz::{Crash, SimulatedDisk};
 use serde_json::json;
 
@@ -87,14 +91,20 @@ fn insist<T>(background: bool, db: &Database, what: &str, mut attempt: impl FnMu
     panic!("{what} is still refused: the disk is full")
 }
 
-fn leave_a_full_disk(background: bool) {
-    let disk = SimulatedDisk::new(8);
-    let db = open(&disk, background).unwrap();
-    let space = db.keyspace("rows").unwrap();
-    while disk.read(RESERVE).is_none() {
-        work(&db, background);
+/// Has the reserve made, which the first idle moment does.
+fn await_reserve(db: &Database, disk: &dyn Disk, background: bool) {
+    while !disk.list().unwrap().iter().any(|name| name == RESERVE) {
+        work(db, background);
     }
-    disk.set_capacity(Some(disk.used_bytes() + (1 << 20)));
+}
+
+/// Fills and empties a database, again and again, on a disk that `limit` makes a small one.
+fn leave_a_full_disk(disk: &Arc<dyn Disk>, background: bool, limit: impl FnOnce()) {
+    let open = |background| Database::open_on(disk.clone(), options(background)).unwrap();
+    let db = open(background);
+    let space = db.keyspace("rows").unwrap();
+    await_reserve(&db, &**disk, background);
+    limit();
     for round in 0..3 {
         let taken = fill(&db, space, background);
         assert!(taken.len() > 200, "round {round}: only {} commits fit", taken.len());
@@ -119,21 +129,70 @@ fn leave_a_full_disk(background: bool) {
     }
     insist(background, &db, "the last commit", || put(&db, space, 7));
     db.close().unwrap();
-    assert_eq!(disk.read(RESERVE), None, "a closed database keeps no room");
-    let db = open(&disk.kill(), false).unwrap();
+    assert!(!disk.list().unwrap().iter().any(|name| name == RESERVE), "a closed database keeps no room");
+    let db = open(false);
     let report = db.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert_eq!(db.snapshot().prefix(space, &[]).unwrap().count(), 2);
 }
 
+fn leave_a_simulated_one(background: bool) {
+    let simulated = SimulatedDisk::new(8);
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let limit = || simulated.set_capacity(Some(simulated.used_bytes() + (1 << 20)));
+    leave_a_full_disk(&disk, background, limit);
+}
+
 #[test]
 fn by_a_program_that_does_the_background_work_itself() {
-    leave_a_full_disk(false);
+    leave_a_simulated_one(false);
 }
 
 #[test]
 fn by_a_program_that_leaves_the_work_to_the_database() {
-    leave_a_full_disk(true);
+    leave_a_simulated_one(true);
+}
+
+/// A file system of its own, in memory.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    /// One of so many MiB, if this process may mount any.
+    fn new(size: u32) -> std::result::Result<Self, String> {
+        let mounted = Self(tempfile::tempdir().unwrap());
+        let size = format!("size={size}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "logwood"]).arg(mounted.0.path());
+        let output = mount.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(mounted)
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into())
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn on_a_real_file_system() {
+    for background in [false, true] {
+        match Mounted::new(2) {
+            Ok(mounted) => {
+                let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(mounted.0.path()).unwrap());
+                leave_a_full_disk(&disk, background, || ());
+            }
+            // Past the capture of output, which would hide that nothing was shown.
+            Err(why) => {
+                let _ =
+                    writeln!(std::io::stderr(), "SKIPPED: no full file system, for want of a mount: {why}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -180,20 +239,20 @@ fn while_the_reserve_is_spent_a_put_is_refused_by_name_and_taken_again_once_ther
         let disk = SimulatedDisk::new(10);
         let db = open(&disk, background).unwrap();
         let space = db.keyspace("rows").unwrap();
-        while disk.read(RESERVE).is_none() {
-            work(&db, background);
-        }
+        await_reserve(&db, &disk, background);
         disk.set_capacity(Some(disk.used_bytes() + (1 << 20)));
         let taken = fill(&db, space, background);
         let error = put(&db, space, 1_000_000).unwrap_err();
         assert!(is_log_full(&error), "{error}");
+        assert!(db.stats().disk_full);
         let error = db.stage(&[1; 10_000][..]).unwrap_err();
         assert!(error.is_disk_full(), "{error}");
         // Someone else makes room.
         disk.set_capacity(None);
         insist(background, &db, "a commit", || put(&db, space, 1_000_000));
         assert_eq!(db.snapshot().prefix(space, &[]).unwrap().count(), taken.len() + 1);
-        insist(background, &db, "the close", || db.flush());
+        assert!(!db.stats().disk_full);
+        insist(background, &db, "a flush", || db.flush());
         drop(db);
         assert!(open(&disk.kill(), false).unwrap().check().unwrap().is_sound());
     }
