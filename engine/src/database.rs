@@ -140,8 +140,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::ReadOnly`]; [`Error::Background`] when background work failed since the last commit;
-    /// [`logwood_wal::Error::DiskFull`] when there is no room, after which commits work again once there
-    /// is; [`logwood_wal::Error::Poisoned`] when the log failed, after which the database must be reopened.
+    /// [`logwood_wal::Error::DiskFull`] when there is no room, after which commits that take rows away go
+    /// through, and all others once there is room again; [`logwood_wal::Error::Poisoned`] when the log failed, after which the database must be reopened.
     pub fn write(&self, batch: Batch) -> Result<u64> {
         self.write_with(batch, self.shared.options.durability)
     }

@@ -45,7 +45,8 @@ pub struct Options {
     /// Whether a thread of the database's own does the background work; otherwise
     /// [`Database::maintain`](crate::Database::maintain) does a step of it. Default: yes.
     pub background: bool,
-    /// Where the time comes from. Default: the system's clock.
+    /// Where the time of commits and objects comes from. It is noted as the clock says it, which need not be in
+    /// order: a clock may go backwards, by any amount, and nothing else depends on it. Default: the system's clock.
     pub clock: Arc<dyn Clock>,
     /// Seed of everything that is drawn: the identity of a new database, vector graphs. `None` draws one
     /// from the system. Default: `None`.

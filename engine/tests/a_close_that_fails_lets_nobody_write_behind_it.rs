@@ -14,20 +14,23 @@ fn not_even_a_transaction_that_was_open_before() {
     let mut failed = 0;
     for fault in [Fault::Full, Fault::Io] {
         for nth in 1.. {
-            let disk = SimulatedDisk::new(nth);
-            let open = || {
+            let open = |disk: &SimulatedDisk| {
                 let disk: Arc<dyn Disk> = Arc::new(disk.clone());
                 Database::open_on(disk, options())
             };
-            let db = open().unwrap();
+            let disk = SimulatedDisk::new(nth);
+            let db = open(&disk).unwrap();
             let space = db.keyspace("rows").unwrap();
             db.transact(|tx| tx.put(space, b"a", b"1")).unwrap();
+            // After a kill the end of the log needs a file of its own.
+            let disk = disk.kill();
+            let db = open(&disk).unwrap();
             let mut tx = db.begin();
             tx.put(space, b"b", b"2").unwrap();
             disk.fail_mutation(nth, fault, Times::Once);
             let closed = db.close();
             disk.heal();
-            let next = open().unwrap_or_else(|error| panic!("{fault:?} at {nth}: {error}"));
+            let next = open(&disk).unwrap_or_else(|error| panic!("{fault:?} at {nth}: {error}"));
             let error = tx.commit().unwrap_err();
             assert!(matches!(error, Error::Log(_)), "{error}");
             assert_eq!(next.snapshot().get(space, b"a").unwrap().as_deref(), Some(&b"1"[..]));

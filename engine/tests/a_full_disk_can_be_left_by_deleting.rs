@@ -286,7 +286,9 @@ fn a_database_that_was_killed_on_a_full_disk_has_room_to_open() {
     put(&db, space, 1).unwrap();
     let disk = disk.kill();
     disk.set_capacity(Some(disk.used_bytes()));
+    assert!(disk.read(RESERVE).is_some());
     let db = open(&disk, false).unwrap();
+    assert!(disk.read(RESERVE).is_none());
     assert!(db.snapshot().get(space, &1_u32.to_be_bytes()).unwrap().is_some());
     db.transact(|tx| tx.delete(space, &1_u32.to_be_bytes())).unwrap();
     db.compact().unwrap();

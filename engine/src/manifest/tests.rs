@@ -40,9 +40,9 @@ fn an_edit_that_was_made_does_not_fail_for_want_of_room() {
     let mut manifest = open(&disk);
     let mut made = 0;
     for lsn in 1..3 * EDITS_MAX as u64 {
-        // From now and then on there is room for a few edits, but not for a new file.
-        let room = (lsn % 700 > 600).then(|| simulated.used_bytes() + 4_096);
-        simulated.set_capacity(room);
+        // About when a new file is due there is room for what fits into the last block, and for no new file.
+        let due = (lsn + 5) % EDITS_MAX as u64 <= 10;
+        simulated.set_capacity(due.then(|| simulated.used_bytes()));
         match manifest.edit(Edit::default().flushed(lsn)) {
             Ok(()) => made = lsn,
             Err(error) => assert!(error.is_disk_full(), "{error}"),
