@@ -1,8 +1,8 @@
 //! The trial of the database itself: one seed's workload over all four models, crashed and failed at every call.
 //!
 //! A [`Plan`] is drawn from the seed: how the database is opened, how many clients it has, how long the run is. The run
-//! ([`world`]) draws what is done next: a step of a client's transaction, a step of background work, a reopening, a jump
-//! of the clock, a power loss. What is found after an end ([`survival`]) is compared with a model, state by state.
+//! (`world`) draws what is done next: a step of a client's transaction, a step of background work, a reopening, a jump
+//! of the clock, a power loss. What is found after an end (`survival`) is compared with a model, state by state.
 
 mod chronicle;
 mod survival;
