@@ -23,6 +23,8 @@ pub(super) struct Order<'a> {
     pub(super) writers: Vec<Option<Writer>>,
     /// Transactions that happened and appended elements that are in no read: their place is behind all.
     pub(super) unplaced: Vec<usize>,
+    /// How many elements these are.
+    unplaced_elements: usize,
 }
 
 /// All lists.
@@ -124,6 +126,7 @@ impl<'a> Orders<'a> {
         }
         let mut unplaced: Vec<_> =
             missing.into_iter().map(|((key, _), transaction)| (key, transaction)).collect();
+        unplaced.iter().for_each(|(key, _)| self.by_key[*key as usize].unplaced_elements += 1);
         unplaced.sort_unstable();
         unplaced.dedup();
         for (key, transaction) in unplaced {
@@ -168,7 +171,7 @@ impl<'a> Orders<'a> {
             let why = || format!("T{reader} saw {} as it was in the middle of T{transaction}", name());
             report.add(history, Anomaly::G1b, &[transaction, reader], why);
         }
-        let known = order.list.len() + order.unplaced.len();
+        let known = order.list.len() + order.unplaced_elements;
         if seen.list.is_none() && seen.len > known {
             let why = || format!("T{reader} counted {} elements in {}, there were {known}", seen.len, name());
             report.add(history, Anomaly::Invented, &[reader], why);

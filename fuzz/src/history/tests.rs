@@ -313,6 +313,19 @@ fn counts_take_part_as_versions() {
 }
 
 #[test]
+fn elements_that_nobody_read_count_each() {
+    let recorder = Recorder::new();
+    ended(&recorder, Committed, |tx| {
+        tx.append("x", 1);
+        tx.append("x", 2);
+    });
+    ended(&recorder, Committed, |tx| tx.count("x", 2));
+    assert_found(&recorder, &[]);
+    ended(&recorder, Committed, |tx| tx.count("x", 3));
+    assert_found(&recorder, &["invented element"]);
+}
+
+#[test]
 fn a_crash_may_undo_only_what_was_not_durable_from_the_end_and_whole() {
     let recorder = Recorder::new();
     ended(&recorder, Durable, |tx| tx.append("x", 1));
