@@ -80,7 +80,7 @@ impl Plan {
     pub fn crashes(&self, seed: u64) -> Result<Coverage, Failure> {
         explore::crashes::<Told>(
             seed,
-            |disk, ledger| Ok(self.run(disk, ledger)?),
+            |disk, ledger| Ok(self.run(disk, ledger).map(drop)?),
             |found| Ok(survival::verify(self, found)?),
         )
     }
@@ -93,12 +93,13 @@ impl Plan {
         let plan = self.clone().shorter();
         explore::faults::<Told>(
             seed,
-            |disk, ledger| Ok(plan.run(disk, ledger)?),
+            |disk, ledger| Ok(plan.run(disk, ledger).map(drop)?),
             |found| Ok(survival::verify(&plan, found)?),
         )
     }
 
-    fn run(&self, disk: &SimulatedDisk, ledger: &Ledger<Told>) -> Result<(), Violation> {
+    /// Runs it from this disk on; returns the disk that it ended on, which after a power loss is another.
+    fn run(&self, disk: &SimulatedDisk, ledger: &Ledger<Told>) -> Result<SimulatedDisk, Violation> {
         self.lie.iter().for_each(|about| disk.lie(*about));
         World::new(disk, ledger, self).run(self.draws.clone())
     }
@@ -121,8 +122,7 @@ pub fn operations(bytes: &[u8]) -> Result<(), Violation> {
     let plan = Plan::draw(Draws::from_bytes(bytes));
     let disk = SimulatedDisk::new(bytes.len() as u64);
     let ledger = Ledger::new(&disk);
-    plan.run(&disk, &ledger)?;
-    let left = disk.crash(Crash::Scatter);
+    let left = plan.run(&disk, &ledger)?.crash(Crash::Scatter);
     let end = End::PowerLoss(Crash::Scatter);
     survival::verify(&plan, &Found { disk: &left, told: &ledger.last(), end, draw: 0 })
 }

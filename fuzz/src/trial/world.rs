@@ -70,10 +70,11 @@ impl<'a> World<'a> {
     }
 
     /// Runs until the plan or the decisions end, or a disk that fails leaves nothing to go on with.
-    pub(super) fn run(mut self, mut draws: Draws) -> Result<(), Violation> {
+    /// Returns the disk that it ended on.
+    pub(super) fn run(mut self, mut draws: Draws) -> Result<SimulatedDisk, Violation> {
         let mut open = self.open(End::Kill)?;
         for _ in 0..self.plan.actions {
-            let Some(now) = open.take().filter(|_| !draws.are_over()) else { return Ok(()) };
+            let Some(now) = open.take().filter(|_| !draws.are_over()) else { return Ok(self.disk) };
             open = self.act(now, &mut draws)?;
         }
         self.give_room();
@@ -81,10 +82,11 @@ impl<'a> World<'a> {
             Some(open) if draws.chance(1, 2) => {
                 drop((open.clients, open.held));
                 let closed = open.db.close();
-                self.excused(closed).map(drop)
+                self.excused(closed)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(self.disk)
     }
 
     fn act(&mut self, mut open: Open, draws: &mut Draws) -> Result<Option<Open>, Violation> {
