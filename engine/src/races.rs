@@ -6,6 +6,8 @@
 //! A thread that would wait for ever is a deadlock, which loom reports. Not explored: the inside of arc-swap and the
 //! counts of `std::sync::Arc`, each step of which happens at once here.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,5 +1,7 @@
 //! Transactions that commit at once, beside a flush. See [`crate::races`].
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use crate::database::Database;
 use crate::keyspace::Keyspace;
 use crate::races::{database, explore, spawn};

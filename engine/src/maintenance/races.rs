@@ -1,5 +1,7 @@
 //! No work is lost between those who have some and the thread that does it. See [`crate::races`].
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use loom::sync::atomic::AtomicU64;
 
 use super::*;

@@ -1,5 +1,7 @@
 //! Publication, snapshots that come and go, and the files that go with them. See [`crate::races`].
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use logwood_index::Memtable;

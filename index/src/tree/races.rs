@@ -6,6 +6,8 @@
 //!
 //! Not explored: the counts of `std::sync::Arc`, which hold the chunks and the snapshots.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

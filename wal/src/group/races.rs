@@ -5,6 +5,8 @@
 //!
 //! A thread that would wait for ever is a deadlock, which loom reports.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::thread;
@@ -109,7 +111,7 @@ fn three(commit: Commit) {
             match answer {
                 Ok(lsn) => assert!(published.contains(&(lsn, number)), "{number} got the answer of another"),
                 Err(error) => {
-                    assert!(number == REFUSED && matches!(error, Error::Closed), "{number}: {error}")
+                    assert!(number == REFUSED && matches!(error, Error::Closed), "{number}: {error}");
                 }
             }
         }

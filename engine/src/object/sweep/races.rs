@@ -1,5 +1,7 @@
 //! A blob whose commit succeeds is never swept. See [`crate::races`].
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use super::*;
 use crate::database::Database;
 use crate::object::{Bucket, PutOptions};
