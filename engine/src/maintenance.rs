@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, Condvar, Mutex};
 use crate::{compaction, flush, pins};
@@ -113,22 +114,22 @@ impl Background {
     }
 
     /// Waits for work. False: stop.
-    fn wait(&self, shared: &Shared) -> bool {
+    fn wait(&self, sync_interval_ms: u64, reserve: &Reserve) -> bool {
         let mut signals = self.signals.lock();
         if signals.stop {
             return false;
         }
         while !signals.work && !signals.sync && !signals.stop && !self.committed.load(Ordering::Acquire) {
-            if !shared.reserve.is_out() {
+            if !reserve.is_out() {
                 self.wake.wait(&mut signals);
             } else if self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS)).timed_out() {
                 // Someone else may have made room.
-                signals.work = shared.reserve.tick();
+                signals.work = reserve.tick();
             }
         }
         if !signals.work && !signals.stop {
             // Others that commit meanwhile share the sync, and the look for work.
-            let pause_ms = if signals.sync { shared.options.sync_interval_ms } else { LOOK_MS };
+            let pause_ms = if signals.sync { sync_interval_ms } else { LOOK_MS };
             self.wake.wait_for(&mut signals, Duration::from_millis(pause_ms));
         }
         // Swapped, not stored: whoever finds it raised does not ring, so what it had published must be seen from here on.
@@ -290,7 +291,7 @@ pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
 
 /// The background thread's life.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    while shared.background.wait(shared) {
+    while shared.background.wait(shared.options.sync_interval_ms, &shared.reserve) {
         loop {
             match step(shared) {
                 Ok(true) => {}

@@ -83,6 +83,12 @@ impl TableFile {
         Self { name, bytes, obsolete: AtomicBool::new(false), trash }
     }
 
+    /// The file's name.
+    #[cfg(all(loom, test))]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Has the file removed once no version holds it.
     pub(crate) fn let_go(&self) {
         if !self.obsolete.swap(true, Ordering::AcqRel) {

@@ -79,6 +79,17 @@ mod explored {
     #[derive(Debug, Default)]
     pub struct Condvar(sync::Condvar);
 
+    /// That a wait ended with its time.
+    #[derive(Debug)]
+    pub struct TimedOut;
+
+    impl TimedOut {
+        /// It did.
+        pub fn timed_out(&self) -> bool {
+            true
+        }
+    }
+
     impl Condvar {
         /// A condition that nobody waits for.
         pub fn new() -> Self {
@@ -92,10 +103,11 @@ mod explored {
         }
 
         /// A wait that lasts until others had their turn: time does not pass in a model, so it is up at once.
-        pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) {
+        pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> TimedOut {
             guard.held = None;
             loom::thread::yield_now();
             guard.held = Some(relock(guard.mutex));
+            TimedOut
         }
 
         /// Wakes one that waits.

@@ -6,6 +6,7 @@ use loom::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::races::{explore, spawn};
+use crate::reserve::Reserve;
 
 const PREEMPTIONS: usize = 4;
 
@@ -26,7 +27,7 @@ fn bring(tell: fn(&Background)) {
             })
         });
         while work.load(Ordering::Acquire) < 2 {
-            assert!(background.wait(1));
+            assert!(background.wait(1, &Reserve::new(false, 0)));
         }
         for bringer in bringers {
             bringer.join().unwrap();
@@ -60,7 +61,7 @@ fn a_sync_that_is_wanted_is_not_forgotten() {
         });
         let mut synced = 0;
         while synced < 2 {
-            assert!(background.wait(1));
+            assert!(background.wait(1, &Reserve::new(false, 0)));
             if background.take_sync() {
                 synced = work.load(Ordering::Acquire);
             }
@@ -77,7 +78,7 @@ fn stopping_ends_the_wait() {
         let background = background();
         let thread = {
             let background = background.clone();
-            spawn(move || while background.wait(1) {})
+            spawn(move || while background.wait(1, &Reserve::new(false, 0)) {})
         };
         background.wake();
         background.stop();

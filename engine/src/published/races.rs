@@ -17,7 +17,7 @@ const PREEMPTIONS: usize = 6;
 
 fn version(lsn: Lsn) -> Version {
     let (active, tables) = (Memtable::new().publish(), Arc::new(BTreeMap::new()));
-    Version { lsn, flushed: 0, active, frozen: Arc::new([]), tables }
+    Version { lsn, flushed: 0, memtable: 0, active, frozen: Arc::new([]), tables }
 }
 
 /// Two make versions, as commits and flushes do; one reads; one asks for the oldest view by `oldest`, which may never
@@ -29,12 +29,12 @@ fn oldest_view(oldest: fn(&Published) -> Lsn) {
         let held = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
         let maker = {
             let published = published.clone();
-            spawn(move || published.change(|now| Version { lsn: now.lsn + 1, ..now.clone() }).lsn)
+            spawn(move || published.change(|now| Version { lsn: now.lsn + 1, ..now.clone() }))
         };
         let reader = {
             let (published, held) = (published.clone(), held.clone());
             spawn(move || {
-                let view = published.current();
+                let view = published.hold();
                 held.lock().unwrap().insert(view.lsn);
                 assert!(published.oldest_view_lsn() <= view.lsn);
                 held.lock().unwrap().remove(&view.lsn);
@@ -66,7 +66,7 @@ fn files(db: &Database) -> BTreeSet<String> {
 
 fn files_of(version: &Version) -> Vec<String> {
     let tables = version.tables.values().flat_map(|levels| levels.tables());
-    tables.map(|table| table.file.name.clone()).collect()
+    tables.map(|table| table.file.name().to_owned()).collect()
 }
 
 /// One reads while another merges two segments and removes dead files: `hold` keeps the view or not, and what it reads
@@ -83,7 +83,7 @@ fn files_of_a_view(hold: fn(Snapshot) -> Option<Snapshot>) {
             let db = db.clone();
             spawn(move || {
                 let snapshot = db.snapshot();
-                let names = files_of(&snapshot.version);
+                let names = files_of(&snapshot.hold.version().unwrap());
                 let held = hold(snapshot);
                 loom::thread::yield_now();
                 let there = files(&db);

@@ -59,7 +59,7 @@ fn a_sweep_that_takes_its_snapshot_before_it_asks_for_leases_is_found() {
             let named = named_blobs(&snapshot, Bucket::open(&snapshot, &name)?.keyspaces().blobs)?;
             numbers.retain(|number| !named.contains(*number));
         }
-        shared.blobs.found_dead(numbers, snapshot.lsn());
+        shared.blobs.found_dead(numbers.into_iter().map(|number| (number, 0)), snapshot.lsn());
         Ok(())
     });
 }
