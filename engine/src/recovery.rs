@@ -172,6 +172,25 @@ fn nothing_there(disk: &Arc<dyn Disk>) -> Error {
     Error::NotADatabase { path: disk.path(""), reason }
 }
 
+/// Removes what a creation that a crash ended has left: a manifest without a row. It was begun with another seed
+/// than the one that is drawn now, and would pass for a file of another database.
+fn forget_creation(disk: &Arc<dyn Disk>, names: &[String]) -> Result<()> {
+    let failed = |operation, name: &str, source| Error::Io {
+        operation,
+        path: disk.path(name),
+        source: Arc::new(source),
+    };
+    let left: Vec<_> = names.iter().filter(|name| files::is_log_file(name, files::MANIFEST)).collect();
+    for name in &left {
+        disk.remove(name).map_err(|source| failed("remove", name, source))?;
+    }
+    if !left.is_empty() {
+        // Before a manifest of the new seed can be found beside it.
+        disk.sync_dir().map_err(|source| failed("sync", "", source))?;
+    }
+    Ok(())
+}
+
 /// Opens, and where allowed creates, the database on a disk for writing.
 pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<Arc<Shared>> {
     // Before the lock is taken, which makes a file: what is no database stays as it was found.
@@ -190,6 +209,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         }
         None if !options.create => return Err(nothing_there(&disk)),
         None => {
+            forget_creation(&disk, &names)?;
             let created = Manifest::open(&disk, options.clock.clone(), seed, next_file)?;
             (created.0.rows().clone(), Some(created))
         }

@@ -27,6 +27,8 @@ fn place(error: &Error) -> Option<(&str, u64)> {
         Error::Corrupt { path, offset, .. } => Some((path, *offset)),
         Error::Log(logwood_wal::Error::Corrupt { path, offset, .. }) => Some((path, *offset)),
         Error::Log(logwood_wal::Error::Retired { .. }) => Some(("the log", 0)),
+        // To a reader beside a writer, a file that is gone is as good as swept.
+        Error::Outdated { path } => Some((path, 0)),
         Error::Index(logwood_index::Error::Corrupt { file, offset, .. }) => Some((file, *offset)),
         _ => None,
     }

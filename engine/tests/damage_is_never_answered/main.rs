@@ -36,11 +36,14 @@ fn flipped(contents: &[u8], at: usize, bit: usize) -> Vec<u8> {
     contents
 }
 
-/// Whether a finding names the file, by its name or by what names of its kind begin with, and the part of it that
-/// the damaged byte is in, or one that ends before it.
+/// As far as the header of a log reaches, in which damage may show behind where it is.
+const HEADER_BYTES: usize = 2048;
+
+/// Whether a finding names the file, by its name or by what names of its kind begin with, and no part of it that
+/// begins behind the damaged byte.
 fn names(report: &logwood::CheckReport, name: &str, at: usize) -> bool {
     let fits = |path: &str| name.starts_with(path.rsplit('/').next().unwrap());
-    report.findings.iter().any(|finding| fits(&finding.path) && finding.offset <= at as u64)
+    report.findings.iter().any(|finding| fits(&finding.path) && finding.offset <= at.max(HEADER_BYTES) as u64)
 }
 
 fn truth() -> Vec<Vec<String>> {
