@@ -34,7 +34,7 @@ use crate::failure::Failure;
   logwood find tour.logwood packages '{\"section\":\"web\"}' --limit 5
   logwood paths tour.logwood packages firefox-esr libc6 --depth 3 --limit 3
   logwood search tour.logwood packages.embedding firefox-esr -k 5
-  logwood salvage tour.logwood saved.logwood               copy what is intact of a damaged database
+  logwood salvage tour.logwood saved.logwood
 
 Exit codes: 0 done, 1 failed or not all of it saved, 2 wrong usage, 3 not found, 4 damage found by `check`.")]
 struct Cli {
