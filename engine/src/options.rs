@@ -42,6 +42,9 @@ pub struct Options {
     /// bytes. Beyond it the oldest one's reads fail with [`Error::Expired`](crate::Error::Expired).
     /// Default: 1 GiB.
     pub pinned_bytes_max: u64,
+    /// Vectors of a field from which on it gets a graph; fewer are scanned sooner than a graph is asked.
+    /// Default: 1,000.
+    pub vector_graph_rows_min: u64,
     /// Whether a thread of the database's own does the background work; otherwise
     /// [`Database::maintain`](crate::Database::maintain) does a step of it. Default: yes.
     pub background: bool,
@@ -67,6 +70,7 @@ impl Default for Options {
             reserve: true,
             sync_interval_ms: 100,
             pinned_bytes_max: 1 << 30,
+            vector_graph_rows_min: 1_000,
             background: true,
             clock: Arc::new(SystemClock),
             seed: None,
@@ -105,6 +109,7 @@ impl Options {
         reserve: bool,
         sync_interval_ms: u64,
         pinned_bytes_max: u64,
+        vector_graph_rows_min: u64,
         background: bool,
         clock: Arc<dyn Clock>,
         seed: Option<u64>,
@@ -118,7 +123,8 @@ impl Options {
         in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         in_range("block_bytes", self.block_bytes as u64, 512, 32 << 10)?;
         in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)?;
-        in_range("pinned_bytes_max", self.pinned_bytes_max, 64 << 10, 1 << 60)
+        in_range("pinned_bytes_max", self.pinned_bytes_max, 64 << 10, 1 << 60)?;
+        in_range("vector_graph_rows_min", self.vector_graph_rows_min, 1, 1 << 32)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Plan {
     options: Options,
     clients: usize,
     actions: usize,
+    /// Whether old snapshots may pin so little that they expire.
+    expires: bool,
     /// Whether the machine may lose power, and the process be killed, in the middle of the run.
     ends: bool,
     /// What the disk lies about: for the harness to be tried itself.
@@ -48,8 +50,11 @@ impl Plan {
     /// Draws a plan: small files, so that they are rotated, flushed and merged within a few dozen transactions.
     #[must_use]
     pub fn draw(mut draws: Draws) -> Self {
+        let expires = draws.chance(1, 3);
         let options = Options::new()
             .background(false)
+            .pinned_bytes_max(if expires { 64 << 10 } else { 1 << 30 })
+            .vector_graph_rows_min(draws.pick([1, 3, 1_000]))
             .memtable_bytes(draws.pick([64 << 10, 96 << 10]))
             .frozen_memtables_max(draws.pick([1, 2]))
             .log_file_bytes(draws.pick([16 << 10, 16 << 10, 48 << 10]))
@@ -58,7 +63,7 @@ impl Plan {
             .seed(Some(draws.below(1 << 16)));
         let clients = draws.pick([1, 2, 3]);
         let actions = 30 + draws.index(90);
-        Self { options, clients, actions, ends: true, lie: None, draws }
+        Self { options, clients, actions, expires, ends: true, lie: None, draws }
     }
 
     /// The same for a shorter run whose calls fail.

@@ -14,9 +14,6 @@ use crate::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::view::View;
 
-/// Rows from which on a field gets a graph; fewer are scanned sooner than a graph is asked.
-const GRAPH_ROWS_MIN: u64 = 1_000;
-
 /// The indexes of all fields, by the keyspace of the field's rows.
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -95,7 +92,7 @@ fn index_of(shared: &Arc<Shared>, view: &Snapshot, field: &Arc<Field>) -> Result
     if let Some(index) = shared.vector_indexes.get(field.rows) {
         return Ok(Some(index));
     }
-    let worth_it = rows::count(view, field)? >= GRAPH_ROWS_MIN;
+    let worth_it = rows::count(view, field)? >= shared.options.vector_graph_rows_min;
     Ok(worth_it.then(|| shared.vector_indexes.get_or_watch(shared, field)))
 }
 
@@ -105,7 +102,7 @@ mod tests {
     use crate::database::Database;
     use crate::vector::{Metric, SearchOptions, VectorSchema, Vectors};
 
-    const ROWS: u16 = GRAPH_ROWS_MIN as u16;
+    const ROWS: u16 = 1_000;
 
     fn field(db: &Database, metric: Metric, rows: u16) -> Result<Vectors> {
         let schema = VectorSchema { m: 8, ef_construction: 24, ..VectorSchema::new(2, metric) };

@@ -1,6 +1,8 @@
 //! The run: clients, background work, readers and mishaps, in an order that is drawn.
 
-use logwood::{Batch, Clock, Database, Durability, Error, ManualClock, Snapshot, Task, Transaction, View};
+use logwood::{
+    Batch, Clock, Collection, Database, Durability, Error, ManualClock, Snapshot, Task, Transaction, View,
+};
 
 use super::chronicle::{Chronicle, Done, Made, Told, recognize, replay};
 use super::{BEGINNING, Plan};
@@ -122,11 +124,16 @@ impl<'a> World<'a> {
         self.ledger.note(self.chronicle.told(attempt));
     }
 
-    /// An error is excused while the disk is full, or once a call has failed as planned. Otherwise it breaks a promise.
+    /// An error is excused while the disk is full, or once a call has failed as planned; also if a transaction was open
+    /// for longer than the plan allows. Otherwise it breaks a promise.
     fn excused<T>(&self, result: logwood::Result<T>) -> Result<Option<T>, Violation> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(_) if self.full || self.disk.strikes() > 0 => Ok(None),
+            Err(Error::Expired { .. }) if self.plan.expires => {
+                self.ledger.count("expired transactions");
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -233,9 +240,16 @@ impl<'a> World<'a> {
         if open.held.is_empty() {
             return Ok(());
         }
-        self.ledger.count("snapshots reread");
         let at = draws.index(open.held.len());
         let (view, made) = &open.held[at];
+        if self.plan.expires
+            && matches!(Collection::list(view), Err(Error::Expired { lsn }) if lsn == view.lsn())
+        {
+            self.ledger.count("expired snapshots");
+            open.held.swap_remove(at);
+            return Ok(());
+        }
+        self.ledger.count("snapshots reread");
         self.readable(|| recognize(std::slice::from_ref(made), &open.db, view))?;
         if draws.chance(1, 2) {
             open.held.swap_remove(at);
@@ -355,6 +369,7 @@ impl<'a> World<'a> {
             error,
             Error::Background { .. }
                 | Error::Closed
+                | Error::Expired { .. }
                 | Error::Log(DiskFull { .. } | TooLarge { .. } | Poisoned { .. })
         );
         self.excused(Err::<(), _>(error))?;
