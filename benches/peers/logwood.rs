@@ -1,0 +1,159 @@
+//! Logwood, with its default options. It has no cache of its own: segments are mapped, as LMDB's file is.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use logwood::{Batch, Database, Durability, Keyspace, Options, Range, Snapshot, View};
+
+use crate::data;
+use crate::engine::{End, Reads, Result, Row, Store, Sync, Writes, fail};
+
+struct Logwood {
+    db: Database,
+    keyspace: Keyspace,
+}
+
+pub(crate) fn open(folder: &Path) -> Result<Box<dyn Store>> {
+    let db = Database::open(folder, Options::new())?;
+    let keyspace = db.keyspace("bench")?;
+    Ok(Box::new(Logwood { db, keyspace }))
+}
+
+/// `Buffered` is synced within 100 ms: the durability that a program gives up syncs for, not the lowest there is.
+fn durability(sync: Sync) -> Durability {
+    match sync {
+        Sync::Commit => Durability::Sync,
+        Sync::Later => Durability::Buffered,
+    }
+}
+
+impl Store for Logwood {
+    fn write(&self, sync: Sync, body: &mut dyn FnMut(&mut dyn Writes) -> Result) -> Result {
+        let mut writes = Writing { batch: Batch::new(), keyspace: self.keyspace };
+        body(&mut writes)?;
+        self.db.write_with(writes.batch, durability(sync))?;
+        Ok(())
+    }
+
+    fn read(&self, body: &mut dyn FnMut(&mut dyn Reads) -> Result) -> Result {
+        body(&mut Reading { snapshot: self.db.snapshot(), keyspace: self.keyspace })
+    }
+
+    fn modify(&self, key: &[u8], change: &mut dyn FnMut(&mut Vec<u8>) -> Result) -> Result {
+        let mut tx = self.db.begin();
+        tx.set_durability(Durability::Buffered);
+        let Some(value) = tx.get(self.keyspace, key)? else { fail!("a row to modify is missing") };
+        let mut value = value.to_vec();
+        change(&mut value)?;
+        tx.put(self.keyspace, key, &value)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn pop(&self, end: End, popped: &mut dyn FnMut(&[u8]) -> Result) -> Result {
+        let mut tx = self.db.begin();
+        tx.set_durability(Durability::Buffered);
+        let mut rows = tx.range(self.keyspace, (Bound::Unbounded, Bound::Unbounded))?;
+        let row = match end {
+            End::First => rows.next(),
+            End::Last => rows.next_back(),
+        };
+        drop(rows);
+        let Some(row) = row else { fail!("nothing to pop") };
+        let (key, _) = row?;
+        popped(&key)?;
+        tx.delete(self.keyspace, &key)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn remove_chosen(&self, low: &[u8], high: &[u8]) -> Result<u64> {
+        let mut tx = self.db.begin();
+        tx.set_durability(Durability::Buffered);
+        let snapshot = self.db.snapshot();
+        let mut removed = 0;
+        for row in snapshot.range(self.keyspace, (Bound::Included(low), Bound::Excluded(high)))? {
+            let (key, value) = row?;
+            if data::is_chosen(&value) {
+                tx.delete(self.keyspace, &key)?;
+                removed += 1;
+            }
+        }
+        tx.commit()?;
+        Ok(removed)
+    }
+
+    fn log_syncs(&self) -> Option<u64> {
+        Some(self.db.stats().log_syncs)
+    }
+
+    fn compact(self: Box<Self>) -> Result<Box<dyn Store>> {
+        self.db.compact()?;
+        Ok(self)
+    }
+
+    fn close(self: Box<Self>) -> Result {
+        Ok(self.db.close()?)
+    }
+}
+
+struct Writing {
+    batch: Batch,
+    keyspace: Keyspace,
+}
+
+impl Writes for Writing {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result {
+        Ok(self.batch.put(self.keyspace, key, value)?)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result {
+        Ok(self.batch.delete(self.keyspace, key)?)
+    }
+}
+
+struct Reading {
+    snapshot: Snapshot,
+    keyspace: Keyspace,
+}
+
+impl Reading {
+    fn rows(&self, start: Option<&[u8]>, end: End) -> Result<Range<'_>> {
+        let bounds = match (start, end) {
+            (None, _) => (Bound::Unbounded, Bound::Unbounded),
+            (Some(start), End::First) => (Bound::Included(start), Bound::Unbounded),
+            (Some(start), End::Last) => (Bound::Unbounded, Bound::Included(start)),
+        };
+        Ok(self.snapshot.range(self.keyspace, bounds)?)
+    }
+}
+
+impl Reads for Reading {
+    fn get(&mut self, key: &[u8], found: &mut dyn FnMut(&[u8]) -> Result) -> Result<bool> {
+        let value = self.snapshot.get(self.keyspace, key)?;
+        value.as_deref().map_or(Ok(false), |value| found(value).map(|()| true))
+    }
+
+    fn range(&mut self, start: Option<&[u8]>, end: End, limit: usize, row: Row<'_>) -> Result {
+        let mut rows = self.rows(start, end)?;
+        for _ in 0..limit {
+            let next = match end {
+                End::First => rows.next(),
+                End::Last => rows.next_back(),
+            };
+            let Some(next) = next else { break };
+            let (key, value) = next?;
+            row(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    fn len(&mut self) -> Result<u64> {
+        let mut rows = 0;
+        for row in self.rows(None, End::First)? {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}
