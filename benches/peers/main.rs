@@ -65,6 +65,9 @@ pub(crate) struct Arguments {
     /// Runs one chapter of one engine in --dir and prints its figures: what the program starts of itself.
     #[arg(long, hide = true)]
     child: Option<Chapter>,
+    /// How often a child repeats each workload, so that a profiler sees little else.
+    #[arg(long, hide = true, default_value_t = 1)]
+    repeat: u32,
 }
 
 impl Arguments {
@@ -91,8 +94,8 @@ fn child(arguments: &Arguments, chapter: Chapter) -> Result {
     let ([engine], Some(folder)) = (&arguments.engines[..], arguments.dir.clone()) else {
         fail!("a child has one engine and a folder");
     };
-    let task =
-        Task { engine: *engine, chapter, folder, rows: arguments.rows, cache_bytes: arguments.cache << 20 };
+    let (rows, cache_bytes, repeat) = (arguments.rows, arguments.cache << 20, arguments.repeat);
+    let task = Task { engine: *engine, chapter, folder, rows, cache_bytes, repeat };
     Bench::run(task, &arguments.wanted()?, &mut |workload, outcome| {
         println!("{}", serde_json::to_string(&runs::Outcome::new(workload.name, outcome))?);
         Ok(())

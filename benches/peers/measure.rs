@@ -1,5 +1,6 @@
 //! Clocks and counters of this process, and what they say of a workload.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +22,12 @@ pub(crate) struct Figures {
     pub(crate) cpu_ns: u64,
     /// From the return of the last operation until background work had settled.
     pub(crate) settle_ns: u64,
-    /// Sent to the disk, or to be sent, until then.
+    /// Of pages that became dirty until then. The kernel counts whole folios: up to 256 KiB where a few bytes of a file
+    /// were overwritten.
     pub(crate) written_bytes: u64,
+    /// Written to the disk until then, by whomever.
+    #[serde(default)]
+    pub(crate) disk_bytes: u64,
     /// Fetched from the disk.
     pub(crate) read_bytes: u64,
     pub(crate) syncs: Option<u64>,
@@ -91,6 +96,7 @@ impl Meter {
             cpu_ns: cpu_ns() - self.cpu_ns,
             settle_ns: settle.as_nanos() as u64,
             written_bytes: io.written - self.io.written,
+            disk_bytes: io.disk - self.io.disk,
             read_bytes: io.read - self.io.read,
             ..Figures::default()
         }
@@ -106,13 +112,27 @@ fn cpu_ns() -> u64 {
 struct Io {
     read: u64,
     written: u64,
+    disk: u64,
 }
 
 impl Io {
     fn now() -> Self {
         let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-        Self { read: field(&text, "read_bytes:"), written: field(&text, "\nwrite_bytes:") }
+        Self {
+            read: field(&text, "read_bytes:"),
+            written: field(&text, "\nwrite_bytes:"),
+            disk: disk_bytes(),
+        }
     }
+}
+
+/// What was ever written to the disk that the current folder is on; 0 where the system does not tell.
+fn disk_bytes() -> u64 {
+    let device = std::fs::metadata(".").map_or(0, |here| here.dev());
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).unwrap_or_default();
+    let sectors = stat.split_whitespace().nth(6).and_then(|number| number.parse::<u64>().ok());
+    512 * sectors.unwrap_or(0)
 }
 
 /// The number after a name, in a file of `/proc`.
@@ -230,7 +250,6 @@ fn files(folder: &Path, visit: &mut dyn FnMut(&Path) -> Result) -> Result {
 
 /// What the files of a folder take on the disk, in MiB.
 pub(crate) fn size_mib(folder: &Path) -> Result<f64> {
-    use std::os::unix::fs::MetadataExt;
     let mut blocks = 0;
     files(folder, &mut |path| {
         blocks += std::fs::metadata(path)?.blocks();

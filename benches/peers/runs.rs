@@ -44,7 +44,7 @@ pub(crate) struct Measured {
 /// Runs everything that was asked for.
 pub(crate) fn all(arguments: &Arguments) -> Result<Vec<Measured>> {
     let folder = match &arguments.dir {
-        Some(dir) => tempfile::tempdir_in(dir)?,
+        Some(dir) => tempfile::tempdir_in(dir.canonicalize()?)?,
         None => tempfile::tempdir()?,
     };
     let (wanted, engines) = (arguments.wanted()?, arguments.engines());
@@ -105,6 +105,8 @@ fn one(
         .args(["--child", &name, "--engines", engine.id(), "--workloads", &wanted.join(",")])
         .args(["--rows", &arguments.rows.to_string(), "--cache", &arguments.cache.to_string(), "--dir"])
         .arg(&folder)
+        // Where it looks for the disk whose writes it counts.
+        .current_dir(&folder)
         .stdout(Stdio::piped())
         .spawn()?;
     let mut outcomes = Vec::new();

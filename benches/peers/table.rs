@@ -111,8 +111,9 @@ impl Tables<'_> {
     }
 
     fn head(&self, text: &mut String, title: &str, last: &[&str]) {
-        let _ = writeln!(text, "\n| {title} | {} | {} |", self.engines.join(" | "), last.join(" | "));
-        let _ = writeln!(text, "|{}", " --- |".repeat(1 + self.engines.len() + last.len()));
+        let names: Vec<&str> = self.engines.iter().map(String::as_str).chain(last.iter().copied()).collect();
+        let _ = writeln!(text, "\n| {title} | {} |", names.join(" | "));
+        let _ = writeln!(text, "|{}", " --- |".repeat(1 + names.len()));
     }
 
     fn of_kind(&self, kinds: &[Kind]) -> impl Iterator<Item = &'static Workload> {
@@ -165,7 +166,12 @@ impl Tables<'_> {
     }
 
     fn traffic(&self, text: &mut String) {
-        self.head(text, "bytes written an operation", &["/ best peer"]);
+        self.head(text, "bytes on the disk an operation, of the whole machine", &["/ best peer"]);
+        let column = Column { figure: |one| per_op(one, one.disk_bytes), write: count, better: Better::Less };
+        for workload in self.of_kind(&[Kind::Commits]) {
+            self.plain(text, workload, &column, true);
+        }
+        self.head(text, "bytes of pages made dirty an operation", &["/ best peer"]);
         let column =
             Column { figure: |one| per_op(one, one.written_bytes), write: count, better: Better::Less };
         for workload in self.of_kind(&[Kind::Cost, Kind::Commits]) {

@@ -205,6 +205,7 @@ pub(crate) struct Task {
     pub(crate) folder: PathBuf,
     pub(crate) rows: u64,
     pub(crate) cache_bytes: usize,
+    pub(crate) repeat: u32,
 }
 
 impl Bench {
@@ -214,10 +215,14 @@ impl Bench {
         wanted: &[String],
         tell: &mut dyn FnMut(&Workload, Result<Figures>) -> Result,
     ) -> Result {
-        let chapter = task.chapter;
+        let (chapter, repeat) = (task.chapter, task.repeat);
         let mut bench = Self::new(task)?;
         for workload in WORKLOADS.iter().filter(|workload| workload.chapter == chapter) {
-            if workload.always || wanted.iter().any(|name| name == workload.name) {
+            let times = match wanted.iter().any(|name| name == workload.name) {
+                true if !workload.always => repeat,
+                is_wanted => u32::from(is_wanted || workload.always),
+            };
+            for _ in 0..times {
                 tell(workload, (workload.run)(&mut bench))?;
             }
         }
