@@ -55,7 +55,7 @@ impl Store for RocksDb {
     fn write(&self, sync: Sync, body: &mut dyn FnMut(&mut dyn Writes) -> Result) -> Result {
         let mut batch = WriteBatch::default();
         body(&mut batch)?;
-        Ok(self.db.write_opt(&batch, &how(sync))?)
+        Ok(self.db.write_opt(batch, &how(sync))?)
     }
 
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reads) -> Result) -> Result {
@@ -92,7 +92,7 @@ impl Store for RocksDb {
         }
         rows.status()?;
         let removed = batch.len() as u64;
-        self.db.write_opt(&batch, &how(Sync::Later))?;
+        self.db.write_opt(batch, &how(Sync::Later))?;
         Ok(removed)
     }
 
