@@ -49,8 +49,9 @@ fn codec(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(rows)).measurement_time(Duration::from_secs(2));
         let ready = ops(rows);
         group.bench_function("gather", |bencher| bencher.iter(|| black_box(ops(rows).encoded_bytes())));
-        group.bench_function("append", |bencher| {
-            // A log of its own for every hundred, so that the file stays small.
+        // A log of its own for every hundred, so that the file stays small.
+        group.throughput(Throughput::Elements(100 * rows));
+        group.bench_function("append, 100 times", |bencher| {
             bencher.iter_batched(
                 log,
                 |(disk, mut writer)| {
@@ -62,6 +63,7 @@ fn codec(criterion: &mut Criterion) {
                 BatchSize::LargeInput,
             );
         });
+        group.throughput(Throughput::Elements(rows));
         let (bytes, marker) = frame(&ready);
         group.bench_function("decode", |bencher| {
             bencher.iter(|| {
