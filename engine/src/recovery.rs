@@ -26,6 +26,7 @@ use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
 use crate::manifest::{self, Edit, Manifest, ManifestRows};
+use crate::numbers::FileNumbers;
 use crate::options::Options;
 use crate::published::Published;
 use crate::reserve::Reserve;
@@ -172,9 +173,17 @@ fn nothing_there(disk: &Arc<dyn Disk>) -> Error {
     Error::NotADatabase { path: disk.path(""), reason }
 }
 
-/// Removes what a creation that a crash ended has left: a manifest without a row. It was begun with another seed
+/// Makes the manifest of a new database.
+///
+/// What a creation that a crash ended has left goes first: a manifest without a row. It was begun with another seed
 /// than the one that is drawn now, and would pass for a file of another database.
-fn forget_creation(disk: &Arc<dyn Disk>, names: &[String]) -> Result<()> {
+fn create(
+    disk: &Arc<dyn Disk>,
+    names: &[String],
+    options: &Options,
+    seed: u64,
+    next_file: u64,
+) -> Result<(Manifest, FileNumbers)> {
     let failed = |operation, name: &str, source| Error::Io {
         operation,
         path: disk.path(name),
@@ -188,7 +197,7 @@ fn forget_creation(disk: &Arc<dyn Disk>, names: &[String]) -> Result<()> {
         // Before a manifest of the new seed can be found beside it.
         disk.sync_dir().map_err(|source| failed("sync", "", source))?;
     }
-    Ok(())
+    Manifest::open(disk, options.clock.clone(), seed, next_file)
 }
 
 /// Opens, and where allowed creates, the database on a disk for writing.
@@ -200,17 +209,15 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     }
     let lock = lock(&disk)?;
     let names = list(&disk)?;
-    let manifest = read_manifest(&disk, &names)?;
     let next_file = names.iter().filter_map(|name| files::any_number(name)).max().map_or(1, |last| last + 1);
-    let (rows, created) = match manifest {
+    let (rows, created) = match read_manifest(&disk, &names)? {
         Some(rows) => {
             check_identity(&disk, &rows)?;
             (rows, None)
         }
         None if !options.create => return Err(nothing_there(&disk)),
         None => {
-            forget_creation(&disk, &names)?;
-            let created = Manifest::open(&disk, options.clock.clone(), seed, next_file)?;
+            let created = create(&disk, &names, &options, seed, next_file)?;
             (created.0.rows().clone(), Some(created))
         }
     };
