@@ -8,7 +8,7 @@ use super::chronicle::{Done, Made, Told, replay};
 use super::{BEGINNING, Plan};
 use crate::disk::{Crash, Fault, SimulatedDisk, Times};
 use crate::draws::Draws;
-use crate::explore::Found;
+use crate::explore::{End, Found};
 use crate::model::{Handles, State, Step};
 use crate::violation::Violation;
 
@@ -32,10 +32,14 @@ pub(super) fn verify(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violati
         look(plan, found)?;
     }
     let stumbled = draws.chance(1, STUMBLES_ONE_IN).then(|| stumble(plan, found.disk, &mut draws));
-    let disk = stumbled.as_ref().unwrap_or(found.disk);
+    let (disk, end) = stumbled.as_ref().map_or((found.disk, found.end), |(disk, end)| match end {
+        // What the first end left unsynced is there still, or again.
+        End::Kill => (disk, found.end),
+        End::PowerLoss(_) => (disk, *end),
+    });
     let clock = ManualClock::new(BEGINNING);
     let db = plan.open(disk, &clock).map_err(|error| Violation::new(format!("it does not open: {error}")))?;
-    let made = found.told.recognize(&db, found.end)?;
+    let made = found.told.recognize(&db, end)?;
     rest(&db)?;
     files_are_those_named(&db, disk, &made.state)?;
     db.close()?;
@@ -59,8 +63,8 @@ fn look(plan: &Plan, found: &Found<'_, Told>) -> Result<(), Violation> {
     found.told.recognize(&reader, found.end).map(drop)
 }
 
-/// A recovery in which a call fails; whatever came of it ends there. Returns the disk that it leaves.
-fn stumble(plan: &Plan, disk: &SimulatedDisk, draws: &mut Draws) -> SimulatedDisk {
+/// A recovery in which a call fails; whatever came of it ends there. Returns the disk that it leaves, and how.
+fn stumble(plan: &Plan, disk: &SimulatedDisk, draws: &mut Draws) -> (SimulatedDisk, End) {
     let (nth, times) = (1 + draws.below(RECOVERY_CALLS), draws.pick([Times::Once, Times::Forever]));
     if draws.chance(1, 4) {
         disk.fail_read(nth, times);
@@ -72,7 +76,11 @@ fn stumble(plan: &Plan, disk: &SimulatedDisk, draws: &mut Draws) -> SimulatedDis
         let _ = db.flush();
     }
     disk.heal();
-    if draws.chance(1, 2) { disk.kill() } else { disk.crash(draws.pick(Crash::ALL)) }
+    if draws.chance(1, 2) {
+        return (disk.kill(), End::Kill);
+    }
+    let crash = draws.pick(Crash::ALL);
+    (disk.crash(crash), End::PowerLoss(crash))
 }
 
 /// Does all background work.
