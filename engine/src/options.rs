@@ -123,7 +123,7 @@ impl Options {
         in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         in_range("block_bytes", self.block_bytes as u64, 512, 32 << 10)?;
         in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)?;
-        in_range("pinned_bytes_max", self.pinned_bytes_max, 64 << 10, 1 << 60)?;
+        in_range("pinned_bytes_max", self.pinned_bytes_max, 1 << 10, 1 << 60)?;
         in_range("vector_graph_rows_min", self.vector_graph_rows_min, 1, 1 << 32)
     }
 }

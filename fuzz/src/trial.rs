@@ -53,7 +53,7 @@ impl Plan {
         let expires = draws.chance(1, 3);
         let options = Options::new()
             .background(false)
-            .pinned_bytes_max(if expires { 64 << 10 } else { 1 << 30 })
+            .pinned_bytes_max(if expires { 4 << 10 } else { 1 << 30 })
             .vector_graph_rows_min(draws.pick([1, 3, 1_000]))
             .memtable_bytes(draws.pick([64 << 10, 96 << 10]))
             .frozen_memtables_max(draws.pick([1, 2]))

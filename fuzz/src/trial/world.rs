@@ -98,7 +98,13 @@ impl<'a> World<'a> {
                 let task = Task::ALL[draws.index(Task::ALL.len())];
                 self.work(&open, "background steps", |db| db.run(task).map(drop))?;
             }
-            83 | 84 => self.work(&open, "flushes", Database::flush)?,
+            83 | 84 => {
+                self.work(&open, "flushes", Database::flush)?;
+                if self.plan.expires {
+                    // What was flushed is pinned now by whoever still reads it.
+                    self.work(&open, "background steps", |db| db.run(Task::ExpireSnapshots).map(drop))?;
+                }
+            }
             85 => self.work(&open, "compactions", Database::compact)?,
             86 => self.work(&open, "syncs", Database::sync)?,
             87..=89 => self.hold(&mut open, draws)?,
