@@ -47,6 +47,9 @@ struct Explore {
     /// The first seed.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     from: u64,
+    /// One recovery in so many loses power itself, behind each of its calls. 1: each does.
+    #[arg(long, default_value_t = 40)]
+    double: u64,
     /// Threads that try seeds at the same time. By default one for each core.
     #[arg(long)]
     threads: Option<usize>,
@@ -57,9 +60,11 @@ pub(crate) fn run() -> ExitCode {
     match explore.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let seed = failure.seed;
+            let (seed, double) = (failure.seed, explore.double);
             eprintln!("{failure}");
-            eprintln!("To repeat it: cargo run --release -p logwood-fuzz -- explore --seed {seed}");
+            eprintln!(
+                "To repeat it: cargo run --release -p logwood-fuzz -- explore --seed {seed} --double {double}"
+            );
             ExitCode::FAILURE
         }
     }
@@ -119,7 +124,7 @@ impl Explore {
             }
             let with_faults = self.seed.is_some() || seed.is_multiple_of(FAULTS_ONE_IN);
             let plan = Plan::of(seed);
-            let tried = plan.crashes(seed).and_then(|coverage| {
+            let tried = plan.crashes(seed, self.double).and_then(|coverage| {
                 shared.coverage.lock().add(&coverage);
                 if with_faults { plan.faults(seed) } else { Ok(Coverage::default()) }
             });

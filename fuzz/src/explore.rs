@@ -20,9 +20,6 @@ use crate::violation::Violation;
 /// What a run or a verification ends with. A panic counts as an error.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
-/// How often the recovery from a power loss is crashed itself, behind each of its calls: one time in so many.
-const DOUBLE_ONE_IN: u64 = 80;
-
 /// How the program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -66,15 +63,16 @@ impl Error for Failure {}
 
 /// Runs a program once, and finds out what a power loss behind each of its disk calls would have left.
 ///
-/// What is left of the unsynced follows from the seed; a disk that was full has room again. Now and then the verification itself, which is a recovery, loses
-/// power behind each of its calls, and what that leaves is verified; what comes behind a call of
-/// [`SimulatedDisk::stop_recording`] in it is spared. So up to there it must change nothing that it would itself
-/// object to.
+/// What is left of the unsynced follows from the seed; a disk that was full has room again. One time in
+/// `double_one_in` (1: always; 0: never) the verification itself, which is a recovery, loses power behind each of its
+/// calls, and what that leaves is verified; what comes behind a call of [`SimulatedDisk::stop_recording`] in it is
+/// spared. So up to there it must change nothing that it would itself object to.
 ///
 /// # Errors
 /// The first [`Failure`]: the run failed, though no call did, or a verification.
 pub fn crashes<T: Clone + Default>(
     seed: u64,
+    double_one_in: u64,
     run: impl FnOnce(&SimulatedDisk, &Ledger<T>) -> Outcome,
     verify: impl Fn(&Found<'_, T>) -> Outcome,
 ) -> Result<Coverage, Failure> {
@@ -93,7 +91,7 @@ pub fn crashes<T: Clone + Default>(
         moment.disk.reseed(rng.next_u64());
         let found = moment.disk.crash(crash);
         found.set_capacity(None);
-        let again = rng.chance(1, DOUBLE_ONE_IN);
+        let again = double_one_in > 0 && rng.chance(1, double_one_in);
         if again {
             found.record();
         }

@@ -39,7 +39,8 @@
 //! }
 //!
 //! let coverage = explore::crashes::<u64>(
-//!     7,
+//!     7, // the seed
+//!     1, // every recovery loses power, too, behind each of its calls
 //!     |disk, ledger| {
 //!         let db = open(disk)?;
 //!         let visits = db.keyspace("visits")?;

@@ -78,13 +78,14 @@ impl Plan {
         Self { lie: Some(about), ..self }
     }
 
-    /// Crashes the run behind each of its disk calls.
+    /// Crashes the run behind each of its disk calls, and one in `double_one_in` of the recoveries behind each of theirs.
     ///
     /// # Errors
     /// The first broken promise.
-    pub fn crashes(&self, seed: u64) -> Result<Coverage, Failure> {
+    pub fn crashes(&self, seed: u64, double_one_in: u64) -> Result<Coverage, Failure> {
         explore::crashes::<Told>(
             seed,
+            double_one_in,
             |disk, ledger| Ok(self.run(disk, ledger).map(drop)?),
             |found| Ok(survival::verify(self, found)?),
         )

@@ -14,7 +14,7 @@ const WITH_FAULTS: u64 = 4;
 
 fn explore(seed: u64) -> Coverage {
     let plan = Plan::of(seed);
-    let mut coverage = plan.crashes(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    let mut coverage = plan.crashes(seed, 80).unwrap_or_else(|failure| panic!("{failure}"));
     if seed < WITH_FAULTS {
         coverage.add(&plan.faults(seed).unwrap_or_else(|failure| panic!("{failure}")));
     }

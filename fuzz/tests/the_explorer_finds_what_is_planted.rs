@@ -12,7 +12,7 @@ const SEEDS: u64 = 8;
 
 fn first_failure(lie: Call) -> Failure {
     let failure = (0..SEEDS).find_map(|seed| {
-        let failure = Plan::of(seed).on_a_disk_that_lies(lie).crashes(seed).err()?;
+        let failure = Plan::of(seed).on_a_disk_that_lies(lie).crashes(seed, 0).err()?;
         assert_eq!(failure.seed, seed);
         Some(failure)
     });
@@ -59,6 +59,6 @@ fn a_program_that_acknowledges_too_early_is_noticed() {
             (_, End::PowerLoss(_) | End::Kill, false) => Err("what was told of is lost".into()),
         }
     };
-    let failure = (0..50).find_map(|seed| explore::crashes(seed, boast, verify).err()).unwrap();
+    let failure = (0..50).find_map(|seed| explore::crashes(seed, 1, boast, verify).err()).unwrap();
     assert!(failure.reason.contains("lost") && failure.story.contains("behind call 3 (write)"), "{failure}");
 }
