@@ -47,6 +47,7 @@ mod path;
 #[cfg(all(test, loom))]
 mod races;
 mod range;
+mod remove;
 mod search;
 mod snapshot;
 mod writer;

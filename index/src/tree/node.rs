@@ -294,6 +294,28 @@ impl Node {
         }
     }
 
+    /// Takes out the keys at `range`, moving those behind it down; in an inner node, with the children behind them.
+    pub(super) fn remove_keys(&self, range: std::ops::Range<usize>) {
+        let (len, removed) = (self.len(), range.len());
+        copy_keys(&self.keys[range.start..], &self.keys[range.end..len]);
+        self.keys[len - removed..len].iter().for_each(Key::clear);
+        self.set_meta(Meta { keys: (len - removed) as u8, run: 0, next: 0, ..self.meta() });
+    }
+
+    /// Takes out the child at `index` of an inner node. Returns whether another one is left; if not, the node is
+    /// as it was.
+    pub(super) fn remove_child(&self, index: usize) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
+        if index == 0 {
+            self.set_child(0, self.child(1));
+        }
+        let key = index.saturating_sub(1);
+        self.remove_keys(key..key + 1);
+        true
+    }
+
     /// Where a full node is split when a key is to be put at `index`: as many keys stay.
     pub(super) fn split_at(&self, index: usize) -> usize {
         let (len, meta) = (self.len(), self.meta());

@@ -89,6 +89,16 @@ impl NodeArena {
         copy
     }
 
+    /// Gives back a node that is no longer in the tree, once no snapshot holds it.
+    pub(super) fn discard(&mut self, node: u32) {
+        let birth = self.get(node).birth();
+        if birth == self.epochs.current() {
+            self.free.push(node);
+        } else {
+            self.epochs.retire(node, birth, &mut self.free);
+        }
+    }
+
     /// Ends the epoch: no node there is now will be changed while the guard lives.
     pub(super) fn publish(&mut self) -> EpochGuard {
         self.epochs.collect(&mut self.free);

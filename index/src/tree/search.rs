@@ -51,7 +51,7 @@ impl<'a> Memory<'a> {
         newest
     }
 
-    fn start(self, node: &Node, bound: Bound<&[u8]>) -> Gap {
+    pub(super) fn start(self, node: &Node, bound: Bound<&[u8]>) -> Gap {
         match bound {
             Bound::Unbounded => Gap { place: Place { index: 0, equal: false }, after: false },
             Bound::Included(key) => Gap { place: node.find(key, self.entries), after: false },
@@ -59,7 +59,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    fn end(self, node: &Node, bound: Bound<&[u8]>) -> Gap {
+    pub(super) fn end(self, node: &Node, bound: Bound<&[u8]>) -> Gap {
         match bound {
             Bound::Unbounded => Gap { place: Place { index: node.len(), equal: false }, after: true },
             Bound::Included(key) => Gap { place: node.find(key, self.entries), after: true },
@@ -73,19 +73,19 @@ pub(super) type Bounds<'b> = (Bound<&'b [u8]>, Bound<&'b [u8]>);
 
 /// A place between the keys of a node: before or after the key that is equal.
 #[derive(Debug, Clone, Copy)]
-struct Gap {
+pub(super) struct Gap {
     place: Place,
     after: bool,
 }
 
 impl Gap {
     /// How many keys of a leaf lie before it.
-    fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         self.place.index + usize::from(self.place.equal && self.after)
     }
 
     /// The child of an inner node in which it lies; the equal key itself is the least of its child.
-    fn child(self) -> usize {
+    pub(super) fn child(self) -> usize {
         self.place.child()
     }
 }

@@ -4,16 +4,17 @@ use super::entry::{EntryArena, EntryRef};
 use super::node::{FANOUT, Slot};
 use super::nodes::NodeArena;
 use super::path::{HEIGHT_MAX, Path, Step};
+use super::search::Memory;
 use super::snapshot::{Published, Snapshot};
 use crate::error::{Error, Result};
 
 /// A copy-on-write B+tree's writer. See the [module](super).
 #[derive(Debug)]
 pub struct Tree {
-    nodes: NodeArena,
+    pub(super) nodes: NodeArena,
     entries: EntryArena,
-    root: Option<u32>,
-    len: usize,
+    pub(super) root: Option<u32>,
+    pub(super) len: usize,
 }
 
 impl Default for Tree {
@@ -176,15 +177,28 @@ impl Tree {
     }
 
     fn writable_root(&mut self) -> u32 {
-        let root = match self.root {
-            Some(root) => self.nodes.writable(root),
-            None => self.nodes.create(0, 0, 0),
-        };
+        match self.root {
+            Some(root) => self.writable_root_of(root),
+            None => {
+                let root = self.nodes.create(0, 0, 0);
+                self.root = Some(root);
+                root
+            }
+        }
+    }
+
+    /// Makes the root writable, which is `root` now.
+    pub(super) fn writable_root_of(&mut self, root: u32) -> u32 {
+        let root = self.nodes.writable(root);
         self.root = Some(root);
         root
     }
 
-    fn writable_child(&mut self, parent: u32, index: usize) -> u32 {
+    pub(super) fn memory(&self) -> Memory<'_> {
+        Memory { nodes: self.nodes.as_chunks(), entries: self.entries.as_chunks() }
+    }
+
+    pub(super) fn writable_child(&mut self, parent: u32, index: usize) -> u32 {
         let child = self.nodes.get(parent).child(index);
         let writable = self.nodes.writable(child);
         if writable != child {
@@ -202,6 +216,9 @@ impl Tree {
         self.nodes.check_room()
     }
 }
+
+#[cfg(test)]
+pub(super) use tests::check_tree;
 
 #[cfg(test)]
 mod tests {
@@ -244,7 +261,7 @@ mod tests {
         len
     }
 
-    fn check_tree(tree: &Tree) {
+    pub(in crate::tree) fn check_tree(tree: &Tree) {
         let root = tree.root.unwrap();
         let len = check(tree.nodes.as_chunks(), tree.entries.as_chunks(), root, (None, None));
         assert_eq!(len, tree.len());
