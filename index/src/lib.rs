@@ -23,8 +23,11 @@ pub mod key;
 // The ordered map under the memtable: one writer, any number of constant snapshots.
 pub mod tree;
 
+// Stretches of keys, as deletions of whole ranges name them.
+mod key_range;
+
 // What was committed and is not in a segment yet, with tombstones and the LSN of each entry.
-pub mod memtable;
+mod memtable;
 
 // The first bytes of a key as a number, for comparing most keys without touching them.
 mod head;
@@ -45,6 +48,7 @@ pub mod compact;
 pub mod vector;
 
 pub use error::{Error, Result};
+pub use key_range::KeyRange;
 pub use memtable::{Memtable, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};
 pub use segment::{

@@ -5,6 +5,10 @@
 //! checks read; a deletion is an entry without a value. The writer applies commits in the order of their
 //! LSNs and publishes [`MemtableView`]s; a view never changes.
 //!
+//! The deletion of a whole range takes the entries within out of the tree, and is remembered in a second one, as
+//! its end under its beginning: it hides its keys in every older place, and nothing that is in the tree now. Ranges
+//! there have gaps between them: one that touches others becomes one with them, under the newest LSN of all.
+//!
 //! ```
 //! use std::ops::Bound;
 //! use logwood_index::{Direction, Entries, Memtable};
@@ -27,8 +31,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::key_range::KeyRange;
 use crate::merge::{Direction, Entries};
-use crate::tree::{Range, Snapshot, Tree};
+use crate::tree::{self, Range, Snapshot, Tree};
 
 /// The bytes of a keyspace's number.
 const KEYSPACE_BYTES: usize = size_of::<u32>();
@@ -36,9 +41,12 @@ const KEYSPACE_BYTES: usize = size_of::<u32>();
 const SHORT_KEY_BYTES: usize = 128 - KEYSPACE_BYTES;
 
 /// Entries not yet in a segment; the writer's side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memtable {
     tree: Tree,
+    ranges: Tree,
+    /// All of `ranges`.
+    ranges_view: Snapshot,
     max_lsn: u64,
 }
 
@@ -47,6 +55,7 @@ pub struct Memtable {
 #[derive(Debug, Clone)]
 pub struct MemtableView {
     tree: Snapshot,
+    ranges: Snapshot,
     max_lsn: u64,
 }
 
@@ -67,10 +76,18 @@ pub struct MemtableEntries {
     key: Vec<u8>,
 }
 
+impl Default for Memtable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Memtable {
     /// An empty memtable. It takes no memory before the first entry.
     pub fn new() -> Self {
-        Self::default()
+        let mut ranges = Tree::new();
+        let ranges_view = ranges.publish();
+        Self { tree: Tree::new(), ranges, ranges_view, max_lsn: 0 }
     }
 
     /// Puts what the commit `lsn` did to a key, in place of what was known of it; `None`: it deleted it.
@@ -83,9 +100,31 @@ impl Memtable {
         Ok(())
     }
 
+    /// Deletes all keys of a range, here and in every older place.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) as for [`Tree::insert`]; nothing that a key has is changed then.
+    pub fn delete_range(&mut self, lsn: u64, keyspace: u32, range: &KeyRange) -> Result<()> {
+        let mut merged = vec![range.clone()];
+        for (_, other) in ranges_in(&self.ranges_view, keyspace, range.bounds(), Reach::Touch) {
+            other.add_to(&mut merged);
+        }
+        let whole = merged.swap_remove(0);
+        // IMPORTANT: first what can fail.
+        let value = encode_end(whole.end.as_deref());
+        with_keyspace(keyspace, &whole.start, |key| self.ranges.insert(lsn, key, Some(&value)))?;
+        let (start, end) = bounds_in(keyspace, (Bound::Excluded(&whole.start), whole.bounds().1));
+        self.ranges.remove_range((as_slice(&start), as_slice(&end)));
+        self.ranges_view = self.ranges.publish();
+        let (start, end) = bounds_in(keyspace, range.bounds());
+        self.tree.remove_range((as_slice(&start), as_slice(&end)));
+        self.max_lsn = self.max_lsn.max(lsn);
+        Ok(())
+    }
+
     /// A view of all that was applied. Constant time, as [`Tree::publish`].
     pub fn publish(&mut self) -> MemtableView {
-        MemtableView { tree: self.tree.publish(), max_lsn: self.max_lsn }
+        MemtableView { tree: self.tree.publish(), ranges: self.ranges_view.clone(), max_lsn: self.max_lsn }
     }
 
     /// The last view; what it reads stays in memory until it and all others are dropped.
@@ -95,7 +134,7 @@ impl Memtable {
 
     /// The memory it takes, in bytes; see [`Tree::memory_bytes`].
     pub fn memory_bytes(&self) -> usize {
-        self.tree.memory_bytes()
+        self.tree.memory_bytes() + self.ranges.memory_bytes()
     }
 
     /// How many entries there are in all keyspaces, tombstones included.
@@ -103,9 +142,9 @@ impl Memtable {
         self.tree.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether there is no entry, and no range was deleted.
     pub fn is_empty(&self) -> bool {
-        self.tree.is_empty()
+        self.tree.is_empty() && self.ranges.is_empty()
     }
 
     /// The greatest LSN that was applied; 0 if none was.
@@ -122,25 +161,51 @@ impl MemtableView {
         })
     }
 
-    /// The LSN of a key's entry, which is that of the last commit that touched it.
-    pub fn lsn_of(&self, keyspace: u32, key: &[u8]) -> Option<u64> {
-        with_keyspace(keyspace, key, |key| self.tree.get(key).map(|entry| entry.lsn()))
+    /// Whether a key that has no entry here was deleted with a range: no older place need be asked.
+    pub fn hides(&self, keyspace: u32, key: &[u8]) -> bool {
+        self.range_of(keyspace, key).is_some()
     }
 
-    /// The LSN of the last commit that touched a key within `bounds`; `None` if none did.
+    /// The deleted ranges that meet `bounds`, ascending, with gaps between them.
+    pub fn ranges(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Vec<KeyRange> {
+        let found = ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap);
+        found.into_iter().map(|(_, range)| range).collect()
+    }
+
+    /// The deleted range that a key lies in, with its LSN.
+    fn range_of(&self, keyspace: u32, key: &[u8]) -> Option<(u64, KeyRange)> {
+        if self.ranges.is_empty() {
+            return None;
+        }
+        let bounds = (Bound::Included(key), Bound::Included(key));
+        ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap).pop()
+    }
+
+    /// The LSN of the last commit that touched a key, as far as is known: of keys that were deleted with ranges
+    /// that touch, the last one of any.
+    pub fn lsn_of(&self, keyspace: u32, key: &[u8]) -> Option<u64> {
+        let own = with_keyspace(keyspace, key, |key| self.tree.get(key).map(|entry| entry.lsn()));
+        // A range that came after the entry would have taken it out.
+        own.or_else(|| self.range_of(keyspace, key).map(|(lsn, _)| lsn))
+    }
+
+    /// The LSN of the last commit that touched a key within `bounds`, as far as is known; `None` if none did.
     pub fn newest_in(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<u64> {
         let (start, end) = bounds_in(keyspace, bounds);
-        self.tree.newest_in((as_slice(&start), as_slice(&end)))
+        let own = self.tree.newest_in((as_slice(&start), as_slice(&end)));
+        let ranges = ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap);
+        ranges.into_iter().map(|(lsn, _)| lsn).chain(own).max()
     }
 
     /// Whether a commit after `than` touched a key within `bounds`. Takes the time of a get, however wide
-    /// the bounds are; see [`Snapshot::any_newer`].
+    /// the bounds are, and of a step for each deleted range there; see [`Snapshot::any_newer`].
     pub fn any_newer(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>), than: u64) -> bool {
         if self.max_lsn <= than {
             return false;
         }
         let (start, end) = bounds_in(keyspace, bounds);
         self.tree.any_newer((as_slice(&start), as_slice(&end)), than)
+            || ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap).iter().any(|(lsn, _)| *lsn > than)
     }
 
     /// The entries of a keyspace within `bounds`, tombstones included. Bounds that enclose nothing give
@@ -158,16 +223,12 @@ impl MemtableView {
 
     /// The keyspaces that have entries, ascending. Costs a descent for each.
     pub fn keyspaces(&self) -> Vec<u32> {
-        let (mut keyspaces, mut key) = (Vec::new(), Vec::new());
-        let mut cursor = self.tree.cursor();
-        let mut any = cursor.first();
-        while let (true, Some(entry)) = (any, cursor.entry()) {
-            entry.copy_key(&mut key);
-            let Some(keyspace) = key.first_chunk().copied().map(u32::from_be_bytes) else { break };
-            keyspaces.push(keyspace);
-            any = keyspace.checked_add(1).is_some_and(|next| cursor.seek_at_or_after(&next.to_be_bytes()));
-        }
-        keyspaces
+        keyspaces_in(&self.tree)
+    }
+
+    /// The keyspaces of which ranges were deleted, ascending. Costs a descent for each.
+    pub fn keyspaces_with_ranges(&self) -> Vec<u32> {
+        keyspaces_in(&self.ranges)
     }
 
     /// The greatest LSN that was applied; 0 if none was.
@@ -180,14 +241,14 @@ impl MemtableView {
         self.tree.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether there is no entry, and no range was deleted.
     pub fn is_empty(&self) -> bool {
-        self.tree.is_empty()
+        self.tree.is_empty() && self.ranges.is_empty()
     }
 
     /// The memory that the memtable took when this was published, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.tree.memory_bytes()
+        self.tree.memory_bytes() + self.ranges.memory_bytes()
     }
 }
 
@@ -212,6 +273,81 @@ impl Entries for MemtableEntries {
     fn value(&self) -> Option<Bytes> {
         self.range.entry()?.value()
     }
+}
+
+/// The keyspaces of a tree's keys.
+fn keyspaces_in(tree: &Snapshot) -> Vec<u32> {
+    let (mut keyspaces, mut key) = (Vec::new(), Vec::new());
+    let mut cursor = tree.cursor();
+    let mut any = cursor.first();
+    while let (true, Some(entry)) = (any, cursor.entry()) {
+        entry.copy_key(&mut key);
+        let Some(keyspace) = key.first_chunk().copied().map(u32::from_be_bytes) else { break };
+        keyspaces.push(keyspace);
+        any = keyspace.checked_add(1).is_some_and(|next| cursor.seek_at_or_after(&next.to_be_bytes()));
+    }
+    keyspaces
+}
+
+/// Which remembered ranges are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Those that have keys within the bounds.
+    Overlap,
+    /// Also those that end where the bounds begin, or begin where they end.
+    Touch,
+}
+
+/// Remembered ranges, ascending, with their LSNs.
+fn ranges_in(
+    ranges: &Snapshot,
+    keyspace: u32,
+    (low, high): (Bound<&[u8]>, Bound<&[u8]>),
+    reach: Reach,
+) -> Vec<(u64, KeyRange)> {
+    if ranges.is_empty() {
+        return Vec::new();
+    }
+    let high = match high {
+        Bound::Excluded(key) if reach == Reach::Touch => Bound::Included(key),
+        high => high,
+    };
+    let low_key = match low {
+        Bound::Included(key) | Bound::Excluded(key) => key,
+        Bound::Unbounded => &[],
+    };
+    let mut found = Vec::new();
+    // The one that begins before the bounds, if it reaches them.
+    let mut cursor = ranges.cursor();
+    if with_keyspace(keyspace, low_key, |key| cursor.seek_before(key))
+        && let Some((lsn, range)) = cursor.entry().and_then(|entry| decode_range(keyspace, entry))
+    {
+        let reaches = range.end.as_ref().is_none_or(|end| match reach {
+            Reach::Overlap => end > low_key,
+            Reach::Touch => end >= low_key,
+        });
+        found.extend(reaches.then_some((lsn, range)));
+    }
+    let (start, end) = bounds_in(keyspace, (Bound::Included(low_key), high));
+    let mut within = ranges.range((as_slice(&start), as_slice(&end)), Direction::Forward);
+    while let Some(entry) = within.next() {
+        found.extend(decode_range(keyspace, entry));
+    }
+    found
+}
+
+/// A remembered range; `None` if it is of another keyspace.
+fn decode_range(keyspace: u32, entry: tree::Entry<'_>) -> Option<(u64, KeyRange)> {
+    let mut key = Vec::new();
+    entry.copy_key(&mut key);
+    let start = Bytes::from(key.strip_prefix(&keyspace.to_be_bytes())?.to_vec());
+    let end = entry.value().filter(|end| !end.is_empty()).map(|end| end.slice(1..));
+    Some((entry.lsn(), KeyRange { start, end }))
+}
+
+/// The end of a range as the value under its beginning.
+fn encode_end(end: Option<&[u8]>) -> Vec<u8> {
+    end.map_or_else(Vec::new, |end| [&[1], end].concat())
 }
 
 /// Calls `with` with the key behind its keyspace's number.

@@ -201,7 +201,10 @@ mod tests {
         for n in 0..200_000u64 {
             tree.insert(n, &n.to_be_bytes(), None).unwrap();
             if n >= 500 {
-                assert_eq!(tree.remove_range((Bound::Unbounded, Bound::Included(&(n - 500).to_be_bytes()))), 1);
+                assert_eq!(
+                    tree.remove_range((Bound::Unbounded, Bound::Included(&(n - 500).to_be_bytes()))),
+                    1
+                );
             }
             present = tree.publish();
             if n == 10_000 {

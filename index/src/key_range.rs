@@ -1,0 +1,191 @@
+//! Stretches of keys, as deletions of whole ranges name them.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+/// The keys from `start` on, up to but without `end`; `None`: to the last key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyRange {
+    /// The first key; empty for all from the beginning on.
+    pub start: Bytes,
+    /// The first key behind the range.
+    pub end: Option<Bytes>,
+}
+
+/// Bounds that own their keys.
+type OwnBounds = (Bound<Bytes>, Bound<Bytes>);
+
+impl KeyRange {
+    /// The keys within `bounds`; `None` if there can be none.
+    pub fn within((start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> Option<Self> {
+        // The next greater key is the same one with a zero behind it.
+        let after = |key: &[u8]| Bytes::from([key, &[0]].concat());
+        let start = match start {
+            Bound::Included(key) => Bytes::copy_from_slice(key),
+            Bound::Excluded(key) => after(key),
+            Bound::Unbounded => Bytes::new(),
+        };
+        let end = match end {
+            Bound::Included(key) => Some(after(key)),
+            Bound::Excluded(key) => Some(Bytes::copy_from_slice(key)),
+            Bound::Unbounded => None,
+        };
+        let range = Self { start, end };
+        (!range.is_empty()).then_some(range)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    /// Whether `key` lies in it.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.start <= key && self.end.as_ref().is_none_or(|end| key < end)
+    }
+
+    /// Whether all keys from `first` to `last` lie in it.
+    pub fn covers(&self, first: &[u8], last: &[u8]) -> bool {
+        self.contains(first) && self.contains(last)
+    }
+
+    /// Whether a key from `first` to `last` lies in it.
+    pub fn meets(&self, first: &[u8], last: &[u8]) -> bool {
+        self.start <= last && self.end.as_ref().is_none_or(|end| first < end)
+    }
+
+    /// The same as bounds.
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (Bound::Included(&self.start), self.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
+    }
+
+    /// Adds a range to a list that ascends and has gaps between its ranges; so it has again.
+    pub fn add_to(self, ranges: &mut Vec<Self>) {
+        let Self { mut start, mut end } = self;
+        // Those that end before it begins stay before it, those that begin behind its end stay behind it.
+        let first = ranges.partition_point(|range| range.end.as_ref().is_some_and(|other| *other < start));
+        let last = ranges.partition_point(|range| end.as_ref().is_none_or(|end| range.start <= *end));
+        if let Some(touched) = ranges.get(first..last).filter(|touched| !touched.is_empty()) {
+            start = start.min(touched[0].start.clone());
+            let furthest = touched[touched.len() - 1].end.clone();
+            end = end.zip(furthest).map(|(end, furthest)| end.max(furthest));
+        }
+        ranges.splice(first..last.max(first), [Self { start, end }]);
+    }
+
+    /// Whether `key` lies in a range of such a list.
+    pub fn any_contains(ranges: &[Self], key: &[u8]) -> bool {
+        let at = ranges.partition_point(|range| range.start <= key);
+        at.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(key))
+    }
+
+    /// What is left of `bounds` without the ranges of such a list, ascending.
+    pub fn gaps(bounds: (Bound<&[u8]>, Bound<&[u8]>), ranges: &[Self]) -> Vec<OwnBounds> {
+        let own = |bound: Bound<&[u8]>| bound.map(Bytes::copy_from_slice);
+        let Some(whole) = Self::within(bounds) else { return Vec::new() };
+        let (mut gaps, mut start) = (Vec::new(), own(bounds.0));
+        for range in ranges {
+            if range.end.as_ref().is_some_and(|end| *end <= whole.start) {
+                continue;
+            }
+            if whole.end.as_ref().is_some_and(|end| *end <= range.start) {
+                break;
+            }
+            if whole.start < range.start && Self::begins_below(&start, &range.start) {
+                gaps.push((start, Bound::Excluded(range.start.clone())));
+            }
+            match &range.end {
+                Some(end) => start = Bound::Included(end.clone()),
+                None => return gaps,
+            }
+        }
+        let left = match (&start, &whole.end) {
+            (Bound::Included(start), Some(end)) => start < end,
+            _ => true,
+        };
+        if left {
+            gaps.push((start, own(bounds.1)));
+        }
+        gaps
+    }
+
+    fn begins_below(start: &Bound<Bytes>, key: &[u8]) -> bool {
+        match start {
+            Bound::Included(start) | Bound::Excluded(start) => start < key,
+            Bound::Unbounded => !key.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bound(kind: u8, key: &[u8]) -> Bound<&[u8]> {
+        match kind % 3 {
+            0 => Bound::Included(key),
+            1 => Bound::Excluded(key),
+            _ => Bound::Unbounded,
+        }
+    }
+
+    /// All keys of up to two letters out of four.
+    fn keys() -> Vec<Vec<u8>> {
+        let ones = (0..4u8).map(|a| vec![a]);
+        let twos = (0..4u8).flat_map(|a| (0..4u8).map(move |b| vec![a, b]));
+        let mut keys: Vec<_> = std::iter::once(Vec::new()).chain(ones).chain(twos).collect();
+        keys.sort();
+        keys
+    }
+
+    fn holds(bounds: &OwnBounds, key: &[u8]) -> bool {
+        let low = match &bounds.0 {
+            Bound::Included(low) => low <= key,
+            Bound::Excluded(low) => low < key,
+            Bound::Unbounded => true,
+        };
+        low && match &bounds.1 {
+            Bound::Included(high) => key <= &high[..],
+            Bound::Excluded(high) => key < &high[..],
+            Bound::Unbounded => true,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lists_and_their_gaps_hold_what_the_ranges_say(
+            ranges in prop::collection::vec((0usize..21, 0usize..21, any::<u8>(), any::<u8>()), 0..8),
+            (low, high, start, end) in (0usize..21, 0usize..21, any::<u8>(), any::<u8>()),
+        ) {
+            let keys = keys();
+            let (mut list, mut covered) = (Vec::new(), vec![false; keys.len()]);
+            for (low, high, start, end) in ranges {
+                let bounds = (bound(start, &keys[low]), bound(end, &keys[high]));
+                for (at, key) in keys.iter().enumerate() {
+                    covered[at] |= std::ops::RangeBounds::<[u8]>::contains(&bounds, &key[..]);
+                }
+                if let Some(range) = KeyRange::within(bounds) {
+                    range.add_to(&mut list);
+                }
+                prop_assert!(list.is_sorted_by(|a, b| a.end.as_ref().is_some_and(|end| *end < b.start)));
+            }
+            let bounds = (bound(start, &keys[low]), bound(end, &keys[high]));
+            let gaps = KeyRange::gaps(bounds, &list);
+            for (at, key) in keys.iter().enumerate() {
+                prop_assert_eq!(KeyRange::any_contains(&list, key), covered[at]);
+                let within = std::ops::RangeBounds::<[u8]>::contains(&bounds, &key[..]) && !covered[at];
+                let hits = gaps.iter().filter(|gap| holds(gap, key)).count();
+                prop_assert_eq!(hits, usize::from(within), "{:?} in {:?}", key, gaps);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_that_enclose_nothing_are_none() {
+        assert_eq!(KeyRange::within((Bound::Included(b"b"), Bound::Excluded(b"b"))), None);
+        assert_eq!(KeyRange::within((Bound::Excluded(b"a"), Bound::Excluded(b"a\0"))), None);
+        assert!(KeyRange::within((Bound::Included(b"b"), Bound::Included(b"b"))).is_some());
+    }
+}
