@@ -20,9 +20,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn print(lsn: Lsn, buffers: &[&OpsBuffer]) {
-    let kind = |kind| if kind == Kind::Put { "put" } else { "delete" };
     let ops = buffers.iter().flat_map(|buffer| buffer.ops());
-    let ops: Vec<_> = ops.map(|op| json!([op.keyspace, kind(op.kind), hex(op.key), hex(op.value)])).collect();
+    let ops: Vec<_> =
+        ops.map(|op| json!([op.keyspace, op.kind.symbol(), hex(op.key), hex(op.value)])).collect();
     println!("{}", json!({ "lsn": lsn, "ops": ops }));
 }
 
@@ -34,6 +34,7 @@ fn ops_of(commit: u32) -> Result<OpsBuffer, Error> {
         let value_bytes = [0, 1, 63, 64, 300][((commit + at) % 5) as usize];
         ops.push(commit << (at * 8), Kind::Put, key.as_bytes(), &vec![0xA5; value_bytes])?;
         ops.push(u32::MAX, Kind::Delete, key.as_bytes(), b"")?;
+        ops.push(u32::MAX, Kind::DeleteRange, key.as_bytes(), b"\xff")?;
     }
     Ok(ops)
 }

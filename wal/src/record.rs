@@ -22,14 +22,28 @@ pub enum Kind {
     Put = 1,
     /// The key has no value from now on.
     Delete = 2,
+    /// No key from this one up to, but without, the one in the place of the value has a value from now on. Without
+    /// a value: all keys from this one on.
+    DeleteRange = 3,
 }
 
 impl Kind {
+    /// Its name in the schema.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::DeleteRange => "delete_range",
+        }
+    }
+
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let start = *reader;
         match reader.long()? {
             1 => Ok(Self::Put),
             2 => Ok(Self::Delete),
+            3 => Ok(Self::DeleteRange),
             _ => Err(start.fault("an operation is of no known kind")),
         }
     }
@@ -44,7 +58,7 @@ pub struct Op<'a> {
     pub kind: Kind,
     /// The key.
     pub key: &'a [u8],
-    /// The new value; empty for a delete.
+    /// The new value; empty for a delete; for a deletion of a range its end, empty if it has none.
     pub value: &'a [u8],
 }
 
@@ -56,10 +70,23 @@ impl<'a> Op<'a> {
         let kind = Kind::decode(reader)?;
         let key = reader.bytes(KEY_BYTES_MAX)?;
         let value = reader.bytes(VALUE_BYTES_MAX)?;
-        if kind == Kind::Delete && !value.is_empty() {
-            return Err(start.fault("a delete has a value"));
+        let op = Self { keyspace, kind, key, value };
+        op.check().map_err(|reason| start.fault(reason))?;
+        Ok(op)
+    }
+
+    /// What every operation keeps beyond its types.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self.kind {
+            Kind::Delete if !self.value.is_empty() => Err("a delete has a value"),
+            Kind::DeleteRange if !self.value.is_empty() && self.value <= self.key => {
+                Err("a deleted range ends before it begins")
+            }
+            Kind::DeleteRange if self.value.len() > KEY_BYTES_MAX => {
+                Err("a deleted range ends at too long a key")
+            }
+            _ => Ok(()),
         }
-        Ok(Self { keyspace, kind, key, value })
     }
 }
 
@@ -77,12 +104,15 @@ impl OpsBuffer {
         Self::default()
     }
 
-    /// Appends an operation; the value of a delete is not recorded. [`Error::TooLarge`] names the limit
-    /// that the key, the value or the buffer would exceed, and leaves the buffer as it was.
+    /// Appends an operation; the value of a delete is not recorded, and the end of a range is behind its beginning,
+    /// or empty. [`Error::TooLarge`] names the limit that the key, the value or the buffer would exceed, and leaves
+    /// the buffer as it was.
     pub fn push(&mut self, keyspace: u32, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let value = if kind == Kind::Delete { &[] } else { value };
+        debug_assert!(kind != Kind::DeleteRange || value.is_empty() || key < value);
+        let value_bytes_max = if kind == Kind::DeleteRange { KEY_BYTES_MAX } else { VALUE_BYTES_MAX };
         within("a key in bytes", key.len(), KEY_BYTES_MAX)?;
-        within("a value in bytes", value.len(), VALUE_BYTES_MAX)?;
+        within("a value in bytes", value.len(), value_bytes_max)?;
         within("a commit in operations", self.count + 1, OPS_MAX)?;
         // Five bytes suffice for the keyspace and for either length, one for the kind.
         within("a commit in bytes", self.bytes.len() + key.len() + value.len() + 16, OPS_BYTES_MAX)?;

@@ -15,7 +15,7 @@ use crate::avro::Reader;
 use crate::error::Fault;
 use crate::format::{CRC_BYTES, Marker, SCHEMA};
 use crate::frame::{Extent, Frame, decode_frame};
-use crate::record::{Kind, OpsBuffer, RecordHead, put_record};
+use crate::record::{Kind, Op, OpsBuffer, RecordHead, put_record};
 
 /// How the frames of a file are read.
 #[derive(Debug, Clone)]
@@ -141,10 +141,13 @@ fn push_op(ops: &mut OpsBuffer, value: Value) -> Option<()> {
     };
     let kind = match kind {
         1 => Kind::Put,
-        2 if value.is_empty() => Kind::Delete,
+        2 => Kind::Delete,
+        3 => Kind::DeleteRange,
         _ => return None,
     };
-    ops.push(u32::try_from(*keyspace).ok()?, kind, key, value).ok()
+    let keyspace = u32::try_from(*keyspace).ok()?;
+    Op { keyspace, kind, key, value }.check().ok()?;
+    ops.push(keyspace, kind, key, value).ok()
 }
 
 /// A type of Avro's, reduced to what delimits its encoded values.
@@ -295,6 +298,8 @@ mod tests {
         let mut ops = OpsBuffer::new();
         ops.push(9, Kind::Put, b"k", b"v").unwrap();
         ops.push(9, Kind::Delete, b"k", b"").unwrap();
+        ops.push(9, Kind::DeleteRange, b"k", b"l").unwrap();
+        ops.push(9, Kind::DeleteRange, b"", b"").unwrap();
         let mut buffer = FrameBuffer::default();
         buffer.clear();
         buffer.push(RecordHead { lsn: 3, time_micros: 77, durable: 2 }, &[&ops, &ops]);

@@ -18,8 +18,11 @@ type Ops = Vec<(u32, Kind, Vec<u8>, Vec<u8>)>;
 
 fn ops() -> impl Strategy<Value = Ops> {
     let bytes = || vec(any::<u8>(), 0..40);
-    let op = (any::<u32>(), any::<bool>(), bytes(), bytes()).prop_map(|(keyspace, put, key, value)| {
-        if put { (keyspace, Kind::Put, key, value) } else { (keyspace, Kind::Delete, key, Vec::new()) }
+    let op = (any::<u32>(), 0..3, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
+        0 => (keyspace, Kind::Put, key, value),
+        1 => (keyspace, Kind::Delete, key, Vec::new()),
+        _ if value.is_empty() => (keyspace, Kind::DeleteRange, key, value),
+        _ => (keyspace, Kind::DeleteRange, key.clone(), [key, value].concat()),
     });
     vec(op, 0..6)
 }
@@ -39,10 +42,9 @@ fn field<T>(name: &str, value: T) -> (String, T) {
 /// A commit as `apache-avro` sees it.
 fn value(lsn: u64, time: i64, durable: u64, ops: &Ops, crc: [u8; 4]) -> Value {
     let ops = ops.iter().map(|(keyspace, kind, key, value)| {
-        let symbol = if *kind == Kind::Put { "put" } else { "delete" };
         Value::Record(vec![
             field("keyspace", Value::Long((*keyspace).into())),
-            field("kind", Value::Enum(*kind as u32, symbol.to_owned())),
+            field("kind", Value::Enum(*kind as u32, kind.symbol().to_owned())),
             field("key", Value::Bytes(key.clone())),
             field("value", Value::Bytes(value.clone())),
         ])
