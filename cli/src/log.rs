@@ -55,6 +55,10 @@ fn to_json(record: &OwnedRecord) -> serde_json::Value {
         .map(|op| match op.kind {
             OpKind::Put => json!({"keyspace": op.keyspace, "put": text(op.key), "value": text(op.value)}),
             OpKind::Delete => json!({"keyspace": op.keyspace, "delete": text(op.key)}),
+            OpKind::DeleteRange => {
+                let end = (!op.value.is_empty()).then(|| text(op.value));
+                json!({"keyspace": op.keyspace, "delete_from": text(op.key), "delete_to": end})
+            }
         })
         .collect();
     json!({"lsn": record.lsn, "time_micros": record.time_micros, "durable": record.durable, "ops": ops})

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::keyspace::Keyspace;
+use crate::view::Bounds;
 use crate::write_set::WriteSet;
 
 /// Writes that are committed together or not at all, by [`Database::write`](crate::Database::write).
@@ -44,5 +45,15 @@ impl Batch {
     /// As [`Batch::put`].
     pub fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
         self.writes.delete(keyspace, key)
+    }
+
+    /// Removes every key within bounds, those of this batch included, as [`Transaction::delete_range`] does.
+    ///
+    /// # Errors
+    /// As [`Batch::put`].
+    ///
+    /// [`Transaction::delete_range`]: crate::Transaction::delete_range
+    pub fn delete_range(&mut self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<()> {
+        self.writes.delete_range(keyspace, bounds)
     }
 }

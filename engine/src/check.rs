@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use logwood_index::KeyRange;
 use logwood_wal::{Disk, RealDisk};
 
 use crate::affected::Affected;
@@ -189,7 +190,10 @@ fn check_against(
     let mut missing = Vec::new();
     for (id, row) in tables {
         named.insert(files::segment(id));
-        check_table(disk, seed, (id, row), &trash, &mut missing, report);
+        match rows.hidden(id) {
+            Ok(hidden) => check_table(disk, seed, (id, row, hidden), &trash, &mut missing, report),
+            Err(error) => report.add_error(&disk.path(files::MANIFEST), &error),
+        }
     }
     add_missing(missing, || segments_named(disk), report);
     for name in names.iter().filter(|name| name.ends_with(files::SEGMENT) && !named.contains(*name)) {
@@ -210,13 +214,13 @@ fn check_against(
 fn check_table(
     disk: &Arc<dyn Disk>,
     seed: u64,
-    (id, row): (u64, TableRow),
+    (id, row, hidden): (u64, TableRow, Vec<KeyRange>),
     trash: &Arc<Trash>,
     missing: &mut Vec<Error>,
     report: &mut CheckReport,
 ) {
     report.files += 1;
-    let verified = Table::open(&**disk, seed, id, row, trash).and_then(|table| {
+    let verified = Table::open(&**disk, seed, id, row, hidden, trash).and_then(|table| {
         table.segment.verify()?;
         Ok(table.segment.meta().bytes)
     });

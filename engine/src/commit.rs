@@ -118,6 +118,10 @@ impl Committer {
 
     /// Cannot fail: a memtable takes 32 GiB, the options and the limit of a batch keep it far below.
     fn apply(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
+        // INVARIANT: only a program deletes ranges, and it has no handle to a keyspace that is watched.
+        for (keyspace, range) in request.writes.ranges() {
+            self.memtable.delete_range(lsn, keyspace, range)?;
+        }
         let watched = self.published.is_watched();
         for (row, value) in request.writes.rows() {
             let value = value.map(|value| &value[..]);
@@ -156,7 +160,7 @@ impl Committer {
     /// Freezes the memtable, unless it is empty, so that everything committed can be flushed.
     pub(crate) fn freeze(&mut self) {
         let view = self.memtable.publish();
-        if view.entry_count() > 0 {
+        if !view.is_empty() {
             self.freeze_as(self.published.hold().lsn, view);
         }
     }
@@ -184,9 +188,8 @@ impl Sequencer for Committer {
         self.validate(request, &now)?;
         now.read(|now| self.settle_counters(request, now))?;
         if !self.group_counters.is_empty() {
-            for (row, _) in request.writes.rows() {
-                self.group_counters.remove(row);
-            }
+            // A row that is put or deleted, alone or with a range, is no longer what the group's counters say.
+            self.group_counters.retain(|row, _| request.writes.get(Keyspace(row.0), &row.1).is_none());
         }
         self.group_counters.extend(request.counters.iter().cloned());
         self.admitted.push(request.writes.clone());

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use logwood_index::compact::{Compaction, CompactionOptions, SegmentInfo, choose, choose_full};
-use logwood_index::{Direction, Entries, Merge};
+use logwood_index::{Direction, Merge};
 
 use crate::error::Result;
 use crate::flush::make_edit;
@@ -86,7 +86,7 @@ impl Change {
     fn make_durable(&self, manifest: &mut Manifest) -> Result<()> {
         let mut edit = Edit::default();
         self.removed.iter().for_each(|table| edit.remove_table(table.id));
-        self.added.iter().for_each(|table| edit.add_table(table.id, table.row()));
+        self.added.iter().for_each(|table| edit.add_table(table));
         let new = if self.removed.iter().any(|table| self.keeps(table)) { &[] } else { &self.added[..] };
         make_edit(manifest, edit, new)
     }
@@ -99,7 +99,8 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
             id: table.id,
             bytes: meta.bytes,
             entries: meta.entries,
-            tombstones: meta.tombstones,
+            // What is hidden is as dead as what a tombstone hides.
+            tombstones: meta.tombstones + table.hidden_entries(),
             min_key: meta.min_key.clone(),
             max_key: meta.max_key.clone(),
             max_lsn: meta.max_lsn,
@@ -121,11 +122,11 @@ fn carry_out(
     // INVARIANT: the number of levels is a small constant of the options.
     let level = u8::try_from(compaction.output_level).unwrap_or(u8::MAX);
     if compaction.trivial_move {
-        let added = removed.iter().map(|table| table.moved_to(level)).collect();
+        let added = removed.iter().map(|table| table.placed(level, table.hidden.clone())).collect();
         return Ok(Change { removed, added });
     }
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-    let run = |table: &Arc<Table>| Box::new(table.segment.scan(all, Direction::Forward)) as Box<dyn Entries>;
+    let run = |table: &Arc<Table>| table.scan(all, &[], Direction::Forward);
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
     let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
     let mut writer = TableWriter::new(shared, manifest, level);

@@ -20,8 +20,12 @@ use crate::manifest::{Edit, Manifest};
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::tables::TableWriter;
+use crate::tables::{Clipped, TableWriter};
 use crate::version::{Table, Tables, Version};
+use crate::view::Bounds;
+
+/// All keys.
+const ALL: Bounds<'static> = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
 
 /// Flushes the oldest frozen memtable. Says whether there was one.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
@@ -33,21 +37,29 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     manifest.running()?;
     shared.sync()?;
     let flushed = memtable.max_lsn();
-    let tables = with_reserve(shared, || write(shared, manifest, &snapshot, &memtable))?;
-    install(shared, &tables, flushed);
+    let change = with_reserve(shared, || write(shared, manifest, &snapshot, &memtable))?;
+    install(shared, &change, flushed);
     shared.writer()?.with(|log, _| log.retire(flushed))?;
     shared.reserve.retry();
     shared.background.flushed();
     Ok(true)
 }
 
-/// Writes a memtable as segments, and names them in the manifest.
+/// What a flush makes of the tables.
+struct Change {
+    added: Vec<Arc<Table>>,
+    /// Tables of which ranges were deleted, with what is left of them.
+    clipped: Vec<(Arc<Table>, Clipped)>,
+}
+
+/// Writes a memtable as segments, and names them in the manifest. What it deleted of older segments by ranges is
+/// noted there, or they are given up: no deletion of a range stands in a segment.
 fn write(
     shared: &Shared,
     manifest: &mut Manifest,
     snapshot: &Snapshot,
     memtable: &MemtableView,
-) -> Result<Vec<Arc<Table>>> {
+) -> Result<Change> {
     let tables = snapshot.hold.version()?.tables.clone();
     let mut writer = TableWriter::new(shared, manifest, 0);
     for number in memtable.keyspaces() {
@@ -56,13 +68,29 @@ fn write(
             write_keyspace(&mut writer, memtable, number, bottom)?;
         }
     }
-    let tables = writer.finish()?;
+    let change = Change { added: writer.finish()?, clipped: clip(&tables, memtable) };
     let mut edit = Edit::default().flushed(memtable.max_lsn());
-    for table in &tables {
-        edit.add_table(table.id, table.row());
+    change.added.iter().for_each(|table| edit.add_table(table));
+    for (table, clipped) in &change.clipped {
+        match clipped {
+            Clipped::To(table) => edit.add_table(table),
+            Clipped::Gone => edit.remove_table(table.id),
+        }
     }
-    make_edit(manifest, edit, &tables)?;
-    Ok(tables)
+    make_edit(manifest, edit, &change.added)?;
+    Ok(change)
+}
+
+/// The tables that the memtable's deletions of ranges concern.
+fn clip(tables: &Tables, memtable: &MemtableView) -> Vec<(Arc<Table>, Clipped)> {
+    let mut clipped = Vec::new();
+    for number in memtable.keyspaces_with_ranges() {
+        let ranges = memtable.ranges(number, ALL);
+        for table in tables.get(&number).into_iter().flat_map(|levels| levels.tables()) {
+            clipped.extend(table.without(&ranges).map(|left| (table.clone(), left)));
+        }
+    }
+    clipped
 }
 
 /// Makes an edit that names new segments. Those of an edit that was not made go; those of one that the next
@@ -81,20 +109,32 @@ fn write_keyspace(
     number: u32,
     bottom: bool,
 ) -> Result<()> {
-    let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-    let mut rows = memtable.scan(number, all, Direction::Forward);
+    let mut rows = memtable.scan(number, ALL, Direction::Forward);
     writer.write_run(number, &mut rows, bottom, memtable.max_lsn())
 }
 
-fn install(shared: &Shared, tables: &[Arc<Table>], flushed: Lsn) {
+fn install(shared: &Shared, change: &Change, flushed: Lsn) {
     shared.published.change(|version| {
         let mut all: Tables = (*version.tables).clone();
-        for table in tables {
+        for (table, left) in &change.clipped {
+            let number = table.segment.meta().keyspace;
+            let levels = Arc::make_mut(all.entry(number).or_default());
+            levels.remove(table.id);
+            if let Clipped::To(table) = left {
+                levels.insert(table.clone());
+            }
+            if levels.tables().next().is_none() {
+                all.remove(&number);
+            }
+        }
+        for table in &change.added {
             Arc::make_mut(all.entry(table.segment.meta().keyspace).or_default()).insert(table.clone());
         }
         let frozen = version.frozen[..version.frozen.len().saturating_sub(1)].into();
         Version { flushed, frozen, tables: Arc::new(all), ..version.clone() }
     });
+    let gone = change.clipped.iter().filter(|(_, left)| matches!(left, Clipped::Gone));
+    gone.for_each(|(table, _)| table.let_go());
 }
 
 /// Log files beyond which everything is flushed, however little it is: opening replays the log, and the
@@ -121,7 +161,7 @@ pub(crate) fn relieve_log(shared: &Arc<Shared>) -> Result<bool> {
 
 /// Has the memtable flushed when the log has grown long. Says whether that was so.
 pub(crate) fn bound_log(shared: &Arc<Shared>) -> Result<bool> {
-    if shared.published.current().active.entry_count() == 0 {
+    if shared.published.current().active.is_empty() {
         return Ok(false);
     }
     let frozen = shared.writer()?.with(|log, committer| {

@@ -11,6 +11,8 @@
 //! "flushed"                    u64   every commit up to this one is in segments
 //! "closed"                     u64   the database was closed after this commit; absent while it is open
 //! "next_file"                  u64   files of lower numbers may have existed
+//! "hidden" ‖ u64 (big-endian)  ranges of keys that were deleted since the table of that number was written, each as
+//!                              u32 length, first key, u32 length, first key behind it (empty: to the last key)
 //! "table" ‖ u64 (big-endian)   u32 keyspace, u8 level, u64 length of the file in bytes, u32 checksum of its footer
 //! ```
 //! Integers are little-endian but for the one in a key. Each time the manifest is opened for writing, and
@@ -19,12 +21,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use logwood_index::SegmentMeta;
+use bytes::Bytes;
+use logwood_index::{KeyRange, SegmentMeta};
 use logwood_wal::{Clock, Disk, Follower, Kind, Log, LogOptions, LogWriter, Lsn, OpsBuffer, Record};
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::numbers::FileNumbers;
+use crate::version::Table;
 
 /// The format of databases that this engine writes, and the only one it reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -32,6 +36,7 @@ pub(crate) const FORMAT: u32 = 1;
 const EDITS_MAX: usize = 1_000;
 const FILE_BYTES: u64 = 4 << 20;
 const TABLE: &[u8] = b"table";
+const HIDDEN: &[u8] = b"hidden";
 
 /// What the manifest says of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +90,8 @@ impl ManifestRows {
                 Kind::Put if op.key.is_empty() => self.rows.clear(),
                 Kind::Put => drop(self.rows.insert(op.key.to_vec(), op.value.to_vec())),
                 Kind::Delete => drop(self.rows.remove(op.key)),
+                // No edit has one; one that had would not mean a row of this map.
+                Kind::DeleteRange => {}
             }
         }
     }
@@ -140,6 +147,13 @@ impl ManifestRows {
         Ok(self.number("next_file")?.unwrap_or(1))
     }
 
+    /// The ranges of keys that were deleted since a table was written.
+    pub(crate) fn hidden(&self, id: u64) -> Result<Vec<KeyRange>> {
+        let key = numbered(HIDDEN, id);
+        let Some(row) = self.rows.get(&key) else { return Ok(Vec::new()) };
+        decode_ranges(row).ok_or_else(|| malformed(&key))
+    }
+
     pub(crate) fn tables(&self) -> Result<Vec<(u64, TableRow)>> {
         let mut tables = Vec::new();
         for (key, row) in self.rows.range(TABLE.to_vec()..) {
@@ -151,6 +165,45 @@ impl ManifestRows {
             tables.push((id, TableRow::decode(row).ok_or_else(|| malformed(key))?));
         }
         Ok(tables)
+    }
+}
+
+/// Ranges as a row has them.
+fn encode_ranges(ranges: &[KeyRange]) -> Vec<u8> {
+    let mut row = Vec::new();
+    for KeyRange { start, end } in ranges {
+        for key in [&start[..], end.as_deref().unwrap_or_default()] {
+            row.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            row.extend_from_slice(key);
+        }
+    }
+    row
+}
+
+/// Ranges that ascend with gaps between them, as a row has them.
+fn decode_ranges(mut row: &[u8]) -> Option<Vec<KeyRange>> {
+    let mut key = || {
+        let (length, rest) = row.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        row = rest;
+        Some((Bytes::copy_from_slice(key), rest.is_empty()))
+    };
+    let mut ranges: Vec<KeyRange> = Vec::new();
+    loop {
+        let (start, _) = key()?;
+        let (end, is_last) = key()?;
+        let end = (!end.is_empty()).then_some(end);
+        let begins_behind = match ranges.last() {
+            None => true,
+            Some(before) => before.end.as_ref().is_some_and(|before| *before < start),
+        };
+        if !begins_behind || end.as_ref().is_some_and(|end| *end <= start) {
+            return None;
+        }
+        ranges.push(KeyRange { start, end });
+        if is_last {
+            return Some(ranges);
+        }
     }
 }
 
@@ -198,12 +251,20 @@ impl Edit {
         self
     }
 
-    pub(crate) fn add_table(&mut self, id: u64, row: TableRow) {
-        self.rows.insert(table_key(id), Some(row.encode()));
+    pub(crate) fn add_table(&mut self, table: &Table) {
+        self.add_row(table.id, table.row());
+        if !table.hidden.is_empty() {
+            self.rows.insert(numbered(HIDDEN, table.id), Some(encode_ranges(&table.hidden)));
+        }
+    }
+
+    fn add_row(&mut self, id: u64, row: TableRow) {
+        self.rows.insert(numbered(TABLE, id), Some(row.encode()));
     }
 
     pub(crate) fn remove_table(&mut self, id: u64) {
-        self.rows.insert(table_key(id), None);
+        self.rows.insert(numbered(TABLE, id), None);
+        self.rows.insert(numbered(HIDDEN, id), None);
     }
 
     fn new_database(seed: u64) -> Self {
@@ -222,8 +283,9 @@ impl Edit {
     }
 }
 
-fn table_key(id: u64) -> Vec<u8> {
-    [TABLE, &id.to_be_bytes()].concat()
+/// The key of a row of a table.
+fn numbered(kind: &[u8], id: u64) -> Vec<u8> {
+    [kind, &id.to_be_bytes()].concat()
 }
 
 /// The manifest, open for writing.

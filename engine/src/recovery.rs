@@ -15,7 +15,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use logwood_index::{Memtable, MemtableView};
+use bytes::Bytes;
+use logwood_index::{KeyRange, Memtable, MemtableView};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
 
 use crate::commit::Committer;
@@ -95,10 +96,13 @@ pub(crate) fn open_tables(
     let mut tables = Tables::new();
     let seed = rows.seed()?;
     for (id, row) in rows.tables()? {
+        let hidden = rows.hidden(id)?;
         let table = match opened.get(&id) {
-            Some(table) if table.row() == row => table.clone(),
-            Some(table) if table.moved_to(row.level).row() == row => table.moved_to(row.level),
-            _ => Table::open(&**disk, seed, id, row, trash)?,
+            Some(table) if table.row() == row && *table.hidden == hidden => table.clone(),
+            Some(table) if table.placed(row.level, table.hidden.clone()).row() == row => {
+                table.placed(row.level, hidden.into())
+            }
+            _ => Table::open(&**disk, seed, id, row, hidden, trash)?,
         };
         opened.insert(id, table.clone());
         Arc::make_mut(tables.entry(row.keyspace).or_default()).insert(table);
@@ -141,6 +145,12 @@ pub(crate) fn check_reach(
     Err(Error::Corrupt { path, offset, reason: SHORT.to_owned() })
 }
 
+/// The range that an operation of the log deletes.
+pub(crate) fn deleted_range(op: &logwood_wal::Op<'_>) -> KeyRange {
+    let end = (!op.value.is_empty()).then(|| Bytes::copy_from_slice(op.value));
+    KeyRange { start: Bytes::copy_from_slice(op.key), end }
+}
+
 /// What replaying the log gives: memtables, the newest still growing.
 pub(crate) struct Replay {
     pub(crate) memtable: Memtable,
@@ -157,8 +167,13 @@ impl Replay {
     /// Applies one commit.
     pub(crate) fn apply(&mut self, record: &logwood_wal::Record<'_>) -> Result<()> {
         for op in record.ops.clone() {
-            let value = (op.kind == Kind::Put).then_some(op.value);
-            self.memtable.apply(record.lsn, op.keyspace, op.key, value)?;
+            match op.kind {
+                Kind::Put => self.memtable.apply(record.lsn, op.keyspace, op.key, Some(op.value))?,
+                Kind::Delete => self.memtable.apply(record.lsn, op.keyspace, op.key, None)?,
+                Kind::DeleteRange => {
+                    self.memtable.delete_range(record.lsn, op.keyspace, &deleted_range(&op))?;
+                }
+            }
         }
         if self.memtable.memory_bytes() >= self.bytes_max {
             let view = std::mem::take(&mut self.memtable).publish();
@@ -299,7 +314,7 @@ fn open_log(
 /// not pile up log files.
 fn forget_flushed_log(shared: &Shared) -> Result<()> {
     let version = shared.published.current();
-    let all_is_flushed = version.active.entry_count() == 0 && version.frozen.is_empty();
+    let all_is_flushed = version.active.is_empty() && version.frozen.is_empty();
     let flushed = if all_is_flushed { version.lsn } else { version.flushed };
     if flushed > version.flushed {
         if let Some(manifest) = shared.manifest.lock().as_mut() {

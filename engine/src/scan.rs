@@ -60,11 +60,13 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn open(&self, direction: Direction) -> Result<Box<dyn Entries + 'a>> {
         let mut runs: Vec<Box<dyn Entries + 'a>> = Vec::new();
+        let mut hidden = Vec::new();
         if let Some(own) = self.own {
             runs.push(Box::new(own.scan(self.keyspace, borrow(&self.bounds), direction)));
+            hidden = own.ranges_of(self.keyspace.0).cloned().collect();
         }
         self.hold.read(|version| {
-            version.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
+            version.scan_into(self.keyspace, borrow(&self.bounds), hidden, direction, &mut runs);
             Ok(())
         })?;
         Ok(match runs.len() {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use logwood_index::{Entries, Segment, SegmentOptions, SegmentWriter};
+use logwood_index::{Entries, KeyRange, Segment, SegmentMeta, SegmentOptions, SegmentWriter};
 use logwood_wal::{Disk, File, Lsn};
 
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ impl Table {
         seed: u64,
         id: u64,
         row: TableRow,
+        hidden: Vec<KeyRange>,
         trash: &Arc<Trash>,
     ) -> Result<Arc<Self>> {
         let name = files::segment(id);
@@ -60,7 +61,8 @@ impl Table {
             return Err(Error::Corrupt { path, offset: 0, reason });
         }
         let file = TableFile::new(name, row.bytes, trash.clone());
-        Ok(Arc::new(Self { id, level: row.level, segment: Arc::new(segment), file: Arc::new(file) }))
+        let (segment, file) = (Arc::new(segment), Arc::new(file));
+        Ok(Arc::new(Self { id, level: row.level, segment, file, hidden: hidden.into() }))
     }
 
     /// What the manifest says of this table.
@@ -68,15 +70,44 @@ impl Table {
         TableRow::of(self.segment.meta(), self.level)
     }
 
-    /// The same file at another level.
-    pub(crate) fn moved_to(&self, level: u8) -> Arc<Self> {
-        Arc::new(Self { id: self.id, level, segment: self.segment.clone(), file: self.file.clone() })
+    /// The same file in another place: at another level, or with other ranges deleted.
+    pub(crate) fn placed(&self, level: u8, hidden: Arc<[KeyRange]>) -> Arc<Self> {
+        Arc::new(Self { id: self.id, level, segment: self.segment.clone(), file: self.file.clone(), hidden })
+    }
+
+    /// About how many of its entries are hidden.
+    pub(crate) fn hidden_entries(&self) -> u64 {
+        self.hidden.iter().map(|range| self.segment.estimate_entries(range.bounds())).sum()
+    }
+
+    /// What a deletion of these ranges makes of it: nothing if it does not concern it.
+    pub(crate) fn without(&self, ranges: &[KeyRange]) -> Option<Clipped> {
+        let SegmentMeta { min_key, max_key, .. } = self.segment.meta();
+        let mut hidden = self.hidden.to_vec();
+        let mut touched = false;
+        for range in ranges.iter().filter(|range| range.meets(min_key, max_key)) {
+            touched = true;
+            range.clone().add_to(&mut hidden);
+        }
+        if !touched {
+            return None;
+        }
+        let gone = hidden.iter().any(|range| range.covers(min_key, max_key));
+        Some(if gone { Clipped::Gone } else { Clipped::To(self.placed(self.level, hidden.into())) })
     }
 
     /// Has the file removed once no version holds it.
     pub(crate) fn let_go(&self) {
         self.file.let_go();
     }
+}
+
+/// What is left of a table after a deletion of ranges.
+pub(crate) enum Clipped {
+    /// The table, with more of it hidden.
+    To(Arc<Table>),
+    /// Nothing.
+    Gone,
 }
 
 /// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
@@ -157,7 +188,9 @@ impl<'a> TableWriter<'a> {
             shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
         }
         let seed = self.manifest.rows().seed()?;
-        let open = |(id, row): &(u64, TableRow)| Table::open(&*shared.disk, seed, *id, *row, &shared.trash);
+        let open = |(id, row): &(u64, TableRow)| {
+            Table::open(&*shared.disk, seed, *id, *row, Vec::new(), &shared.trash)
+        };
         let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.made.clear();
         Ok(tables)

@@ -1,6 +1,7 @@
 //! A transaction: a snapshot to read from, and a set of writes that commit together or not at all.
 
 use std::any::Any;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,52 @@ impl Transaction {
     /// As [`Transaction::put`].
     pub fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
         self.writes.delete(keyspace, key)
+    }
+
+    /// Removes every key within bounds, however many there are, at the cost of one. What they take comes back as the
+    /// background gets to it. It reads nothing, so by itself it conflicts with nothing.
+    ///
+    /// ```
+    /// use std::ops::Bound;
+    ///
+    /// use logwood::{Database, Options, View};
+    ///
+    /// let db = Database::open("memory://", Options::new())?;
+    /// let events = db.keyspace("events")?;
+    /// db.transact(|tx| (0..1000u32).try_for_each(|n| tx.put(events, &n.to_be_bytes(), b"happened")))?;
+    /// db.transact(|tx| tx.delete_range(events, (Bound::Unbounded, Bound::Excluded(&900u32.to_be_bytes()))))?;
+    /// assert_eq!(db.snapshot().prefix(events, b"")?.count(), 100);
+    /// # Ok::<(), logwood::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
+    pub fn delete_range(&mut self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<()> {
+        self.writes.delete_range(keyspace, bounds)
+    }
+
+    /// Removes the first row of a keyspace, and returns it. A queue that is popped so takes the same time for each
+    /// row, however many were popped before.
+    ///
+    /// # Errors
+    /// Those of reading and of [`Transaction::put`].
+    pub fn pop_first(&mut self, keyspace: Keyspace) -> Result<Option<Row>> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let Some((key, value)) = self.range(keyspace, all)?.next().transpose()? else { return Ok(None) };
+        // There is nothing before it, so that all up to it can go.
+        self.delete_range(keyspace, (Bound::Unbounded, Bound::Included(&key)))?;
+        Ok(Some((key, value)))
+    }
+
+    /// Removes the last row of a keyspace, and returns it. See [`Transaction::pop_first`].
+    ///
+    /// # Errors
+    /// As [`Transaction::pop_first`].
+    pub fn pop_last(&mut self, keyspace: Keyspace) -> Result<Option<Row>> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let Some((key, value)) = self.range(keyspace, all)?.next_back().transpose()? else { return Ok(None) };
+        self.delete_range(keyspace, (Bound::Included(&key), Bound::Unbounded))?;
+        Ok(Some((key, value)))
     }
 
     /// Adds `delta` to the counter at `key`: a row of 8 bytes, a little-endian i64, absent for zero.

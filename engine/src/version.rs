@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use logwood_index::{Chain, Direction, Entries, MemtableView, Segment};
+use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Segment};
 use logwood_wal::Lsn;
 
 use crate::error::Result;
@@ -66,6 +66,8 @@ pub(crate) struct Table {
     pub(crate) level: u8,
     pub(crate) segment: Arc<Segment>,
     pub(crate) file: Arc<TableFile>,
+    /// Ranges of keys that were deleted since it was written: ascending, with gaps between them.
+    pub(crate) hidden: Arc<[KeyRange]>,
 }
 
 /// The file of a segment. When it is obsolete and the last version that holds it is dropped, its name
@@ -107,6 +109,29 @@ impl Drop for TableFile {
 }
 
 impl Table {
+    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        match self.segment.get(key)? {
+            Some(_) if KeyRange::any_contains(&self.hidden, key) => Ok(None),
+            found => Ok(found),
+        }
+    }
+
+    /// The entries within `bounds` that are in none of the ranges `hidden`, nor in its own hidden ones.
+    pub(crate) fn scan<'a>(
+        &self,
+        bounds: Bounds<'_>,
+        hidden: &[KeyRange],
+        direction: Direction,
+    ) -> Box<dyn Entries + 'a> {
+        let segment = self.segment.clone();
+        if hidden.is_empty() && self.hidden.is_empty() {
+            return Box::new(segment.scan(bounds, direction));
+        }
+        let mut all = self.hidden.to_vec();
+        hidden.iter().for_each(|range| range.clone().add_to(&mut all));
+        between(bounds, &all, direction, move |bounds| Box::new(segment.scan(bounds, direction)))
+    }
+
     fn overlaps(&self, bounds: Bounds<'_>) -> bool {
         let meta = self.segment.meta();
         let below = match bounds.1 {
@@ -166,7 +191,7 @@ impl Levels {
                     if key < &meta.min_key[..] || key > &meta.max_key[..] {
                         continue;
                     }
-                    if let Some(found) = table.segment.get(key)? {
+                    if let Some(found) = table.get(key)? {
                         return Ok(Some(found));
                     }
                 }
@@ -175,7 +200,7 @@ impl Levels {
             let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
             if let Some(table) = tables.get(at)
                 && &table.segment.meta().min_key[..] <= key
-                && let Some(found) = table.segment.get(key)?
+                && let Some(found) = table.get(key)?
             {
                 return Ok(Some(found));
             }
@@ -209,12 +234,12 @@ impl Version {
     }
 
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        if let Some(entry) = self.active.get(keyspace.0, key) {
-            return Ok(entry.value);
-        }
-        for memtable in self.frozen.iter() {
+        for (_, memtable) in self.memtables() {
             if let Some(entry) = memtable.get(keyspace.0, key) {
                 return Ok(entry.value);
+            }
+            if memtable.hides(keyspace.0, key) {
+                return Ok(None);
             }
         }
         match self.tables.get(&keyspace.0) {
@@ -223,28 +248,31 @@ impl Version {
         }
     }
 
-    /// Appends the sorted runs that hold rows of a range, newest first.
+    /// Appends the sorted runs that hold rows of a range, newest first, as far as they are not in `hidden`.
     pub(crate) fn scan_into<'a>(
         &self,
         keyspace: Keyspace,
         bounds: Bounds<'_>,
+        mut hidden: Vec<KeyRange>,
         direction: Direction,
         runs: &mut Vec<Box<dyn Entries + 'a>>,
     ) {
-        for memtable in std::iter::once(&self.active).chain(self.frozen.iter()) {
+        for (_, memtable) in self.memtables() {
             if memtable.entry_count() > 0 {
-                runs.push(Box::new(memtable.scan(keyspace.0, bounds, direction)));
+                let memtable = memtable.clone();
+                runs.push(between(bounds, &hidden, direction, move |bounds| {
+                    Box::new(memtable.scan(keyspace.0, bounds, direction))
+                }));
             }
+            memtable.ranges(keyspace.0, bounds).into_iter().for_each(|range| range.add_to(&mut hidden));
         }
         let Some(levels) = self.tables.get(&keyspace.0) else { return };
         for (level, tables) in levels.levels.iter().enumerate() {
             let hit: Vec<_> = tables.iter().filter(|table| table.overlaps(bounds)).cloned().collect();
             if level == 0 || hit.len() == 1 {
-                for table in hit {
-                    runs.push(Box::new(table.segment.scan(bounds, direction)));
-                }
+                runs.extend(hit.into_iter().map(|table| table.scan(bounds, &hidden, direction)));
             } else if !hit.is_empty() {
-                runs.push(chain(hit, bounds, direction));
+                runs.push(chain(hit, bounds, hidden.clone(), direction));
             }
         }
     }
@@ -265,14 +293,34 @@ impl Version {
     }
 }
 
+/// What `scan` gives for each stretch of `bounds` that is in none of the ranges `hidden`, one behind the other.
+fn between<'a>(
+    bounds: Bounds<'_>,
+    hidden: &[KeyRange],
+    direction: Direction,
+    scan: impl Fn(Bounds<'_>) -> Box<dyn Entries + 'a> + Send + 'a,
+) -> Box<dyn Entries + 'a> {
+    if hidden.is_empty() {
+        return scan(bounds);
+    }
+    let mut gaps = KeyRange::gaps(bounds, hidden);
+    if direction == Direction::Backward {
+        gaps.reverse();
+    }
+    Box::new(Chain::new(gaps.into_iter().map(move |gap| scan(crate::scan::borrow(&gap)))))
+}
+
 /// The tables of one level, one behind the other.
-fn chain(mut tables: Vec<Arc<Table>>, bounds: Bounds<'_>, direction: Direction) -> Box<dyn Entries> {
+fn chain<'a>(
+    mut tables: Vec<Arc<Table>>,
+    bounds: Bounds<'_>,
+    hidden: Vec<KeyRange>,
+    direction: Direction,
+) -> Box<dyn Entries + 'a> {
     if direction == Direction::Backward {
         tables.reverse();
     }
     let bounds = crate::scan::own(bounds);
-    let open = move |table: Arc<Table>| -> Box<dyn Entries> {
-        Box::new(table.segment.scan(crate::scan::borrow(&bounds), direction))
-    };
+    let open = move |table: Arc<Table>| table.scan(crate::scan::borrow(&bounds), &hidden, direction);
     Box::new(Chain::new(tables.into_iter().map(open)))
 }

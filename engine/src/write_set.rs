@@ -5,7 +5,7 @@ use std::collections::btree_map;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries};
+use logwood_index::{Direction, Entries, KeyRange};
 use logwood_wal::{Kind, OpsBuffer};
 
 use crate::counter;
@@ -17,11 +17,14 @@ use crate::view::Bounds;
 /// A key of a keyspace; ordered by keyspace, then by key.
 pub(crate) type RowKey = (u32, Bytes);
 
-/// What a commit writes: at most one value, or removal, a key; and additions to counters.
+/// What a commit writes: deletions of ranges first; then at most one value, or removal, a key; and additions to
+/// counters.
 #[derive(Debug, Default)]
 pub(crate) struct WriteSet {
     rows: BTreeMap<RowKey, Option<Bytes>>,
     additions: BTreeMap<RowKey, i64>,
+    /// Ranges of each keyspace that are deleted, before the rows are written: ascending, with gaps between them.
+    ranges: BTreeMap<u32, Vec<KeyRange>>,
     /// At least what all of it takes in the log.
     bytes: usize,
     /// How many of the rows are removals.
@@ -47,6 +50,53 @@ impl WriteSet {
     pub(crate) fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
         limits::check_row(key, &[])?;
         self.write(keyspace, key, None)
+    }
+
+    /// Deletes all rows within bounds, those of this set included.
+    pub(crate) fn delete_range(&mut self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<()> {
+        let Some(range) = KeyRange::within(bounds) else { return Ok(()) };
+        let end = range.end.as_deref().unwrap_or_default();
+        limits::check_row(&range.start, &[])?;
+        limits::check_row(end, &[])?;
+        let added = ROW_BYTES + range.start.len() + end.len();
+        self.check_room(added)?;
+        self.forget(keyspace.0, range.bounds());
+        // What it merges with is counted on: at least what all of it takes.
+        self.bytes += added;
+        self.removals += 1;
+        range.add_to(self.ranges.entry(keyspace.0).or_default());
+        Ok(())
+    }
+
+    /// Forgets the rows and additions within bounds.
+    fn forget(&mut self, keyspace: u32, bounds: Bounds<'_>) {
+        let Some(within) = row_bounds(keyspace, bounds) else { return };
+        let rows: Vec<RowKey> = self.rows.range(within.clone()).map(|(row, _)| row.clone()).collect();
+        for row in rows {
+            if let Some(old) = self.rows.remove(&row) {
+                self.bytes -= ROW_BYTES + row.1.len() + old.as_ref().map_or(0, Bytes::len);
+                self.removals -= usize::from(old.is_none());
+            }
+        }
+        let additions: Vec<RowKey> = self.additions.range(within).map(|(row, _)| row.clone()).collect();
+        for row in additions {
+            self.additions.remove(&row);
+            self.bytes -= ROW_BYTES + row.1.len() + COUNTER_BYTES;
+        }
+    }
+
+    /// The ranges of a keyspace that are deleted: ascending, with gaps between them.
+    pub(crate) fn ranges_of(&self, keyspace: u32) -> impl Iterator<Item = &KeyRange> {
+        self.ranges.get(&keyspace).into_iter().flatten()
+    }
+
+    /// The deleted ranges, each with its keyspace.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u32, &KeyRange)> {
+        self.ranges.iter().flat_map(|(keyspace, ranges)| ranges.iter().map(|range| (*keyspace, range)))
+    }
+
+    fn hides(&self, keyspace: u32, key: &[u8]) -> bool {
+        self.ranges.get(&keyspace).is_some_and(|ranges| KeyRange::any_contains(ranges, key))
     }
 
     fn write(&mut self, keyspace: Keyspace, key: &[u8], value: Option<Bytes>) -> Result<()> {
@@ -102,7 +152,8 @@ impl WriteSet {
 
     /// What this set says of a row: nothing, its value, or its removal.
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Option<&Option<Bytes>> {
-        self.rows.get(&(keyspace.0, Bytes::copy_from_slice(key)))
+        let own = self.rows.get(&(keyspace.0, Bytes::copy_from_slice(key)));
+        own.or_else(|| self.hides(keyspace.0, key).then_some(&None))
     }
 
     /// What this set adds to the counter at `key`.
@@ -115,7 +166,7 @@ impl WriteSet {
 
     /// Whether this set writes the row, or adds to it.
     pub(crate) fn writes_row(&self, row: &RowKey) -> bool {
-        self.rows.contains_key(row) || self.additions.contains_key(row)
+        self.rows.contains_key(row) || self.additions.contains_key(row) || self.hides(row.0, &row.1)
     }
 
     /// Whether this set writes, or adds to, any row within bounds.
@@ -123,10 +174,11 @@ impl WriteSet {
         let Some((lower, upper)) = row_bounds(keyspace, bounds) else { return false };
         self.rows.range((lower.clone(), upper.clone())).next().is_some()
             || self.additions.range((lower, upper)).next().is_some()
+            || self.ranges_of(keyspace).any(|range| range.overlaps(bounds))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.additions.is_empty()
+        self.rows.is_empty() && self.additions.is_empty() && self.ranges.is_empty()
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = (&RowKey, Option<&Bytes>)> {
@@ -140,6 +192,9 @@ impl WriteSet {
     /// The rows as the log has them. Additions are left out: their results are known only in commit order.
     pub(crate) fn encode(&self) -> Result<OpsBuffer> {
         let mut ops = OpsBuffer::new();
+        for (keyspace, KeyRange { start, end }) in self.ranges() {
+            ops.push(keyspace, Kind::DeleteRange, start, end.as_deref().unwrap_or_default())?;
+        }
         for ((keyspace, key), value) in &self.rows {
             match value {
                 Some(value) => ops.push(*keyspace, Kind::Put, key, value)?,

@@ -78,7 +78,7 @@ fn fill(db: &Database, space: Keyspace, background: bool) -> Vec<u32> {
 
 /// Tries until it is done; the disk being full is the only excuse not to, and not a lasting one.
 fn insist<T>(background: bool, db: &Database, what: &str, mut attempt: impl FnMut() -> Result<T>) -> T {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         match attempt() {
             Ok(done) => return done,
             Err(error) => assert!(error.is_disk_full(), "{what}: {error}"),

@@ -12,9 +12,15 @@ use proptest::prelude::*;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
+type Puts = Vec<(Vec<u8>, Vec<u8>)>;
+
 #[derive(Debug, Clone)]
 enum Op {
     Write(Vec<(u8, Vec<u8>, Option<Vec<u8>>)>),
+    /// In one transaction: these are put, a range is deleted, those are put.
+    DeleteRange(u8, Puts, (Bound<Vec<u8>>, Bound<Vec<u8>>), Puts),
+    /// So many are taken from an end, each in a transaction of its own.
+    Pop(u8, bool, u8),
     RollBack(u8, Vec<u8>),
     Get(u8, Vec<u8>),
     Range(u8, Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
@@ -46,10 +52,17 @@ fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
     prop_oneof![Just(Bound::Unbounded), key().prop_map(Bound::Included), key().prop_map(Bound::Excluded),]
 }
 
+fn puts() -> impl Strategy<Value = Puts> {
+    proptest::collection::vec((key(), value()), 0..5)
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let write = (0u8..3, key(), proptest::option::weighted(0.75, value()));
     prop_oneof![
         12 => proptest::collection::vec(write, 1..20).prop_map(Op::Write),
+        3 => (0u8..3, puts(), (bound(), bound()), puts())
+            .prop_map(|(space, before, bounds, after)| Op::DeleteRange(space, before, bounds, after)),
+        2 => (0u8..3, any::<bool>(), 0u8..12).prop_map(|(space, front, count)| Op::Pop(space, front, count)),
         1 => (0u8..3, key()).prop_map(|(space, key)| Op::RollBack(space, key)),
         6 => (0u8..3, key()).prop_map(|(space, key)| Op::Get(space, key)),
         6 => (0u8..3, bound(), bound(), proptest::collection::vec(any::<bool>(), 0..60))
@@ -130,6 +143,49 @@ impl Twin {
         }
     }
 
+    fn delete_range(
+        &mut self,
+        space: usize,
+        before: &Puts,
+        bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+        after: &Puts,
+    ) {
+        let slices = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+        let map = &mut self.maps[space];
+        map.extend(before.iter().cloned());
+        map.retain(|key, _| !std::ops::RangeBounds::<[u8]>::contains(&slices, &key[..]));
+        map.extend(after.iter().cloned());
+        let keyspace = self.spaces[space];
+        let db = self.db.as_ref().unwrap();
+        db.transact(|tx| {
+            before.iter().try_for_each(|(key, value)| tx.put(keyspace, key, value))?;
+            tx.delete_range(keyspace, slices)?;
+            after.iter().try_for_each(|(key, value)| tx.put(keyspace, key, value))?;
+            let seen: Vec<_> = tx.prefix(keyspace, b"")?.map(Result::unwrap).collect();
+            let expected: Vec<_> =
+                self.maps[space].iter().map(|(k, v)| (k.clone().into(), v.clone().into())).collect();
+            assert_eq!(seen, expected, "as the transaction itself sees it");
+            for (key, _) in before {
+                assert_eq!(tx.get(keyspace, key)?.as_deref(), self.maps[space].get(key).map(Vec::as_slice));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    fn pop(&mut self, space: usize, front: bool, count: u8) {
+        for _ in 0..count {
+            let keyspace = self.spaces[space];
+            let popped = self.db().transact(|tx| match front {
+                true => tx.pop_first(keyspace),
+                false => tx.pop_last(keyspace),
+            });
+            let map = &mut self.maps[space];
+            let expected = if front { map.pop_first() } else { map.pop_last() };
+            assert_eq!(popped.unwrap().map(|(k, v)| (k.to_vec(), v.to_vec())), expected);
+        }
+    }
+
     fn apply(&mut self, op: Op) {
         match op {
             Op::Write(writes) => {
@@ -154,6 +210,10 @@ impl Twin {
                     };
                 }
             }
+            Op::DeleteRange(space, before, bounds, after) => {
+                self.delete_range(usize::from(space), &before, &bounds, &after);
+            }
+            Op::Pop(space, front, count) => self.pop(usize::from(space), front, count),
             Op::RollBack(space, key) => {
                 let refused = self.db().transact(|tx| {
                     tx.put(self.spaces[usize::from(space)], &key, b"never seen")?;

@@ -103,6 +103,7 @@ fn written(db: &Database) -> Rows {
             match op.kind {
                 Kind::Put => drop(numbered.insert(row, op.value.to_vec())),
                 Kind::Delete => drop(numbered.remove(&row)),
+                Kind::DeleteRange => panic!("the example deletes no range"),
             }
         }
     }

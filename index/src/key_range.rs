@@ -54,6 +54,14 @@ impl KeyRange {
         self.start <= last && self.end.as_ref().is_none_or(|end| first < end)
     }
 
+    /// Whether there can be a key in it that lies within `bounds`.
+    pub fn overlaps(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+        Self::within(bounds).is_some_and(|other| {
+            let before = |a: &Self, b: &Self| a.end.as_ref().is_some_and(|end| *end <= b.start);
+            !before(self, &other) && !before(&other, self)
+        })
+    }
+
     /// The same as bounds.
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (Bound::Included(&self.start), self.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded))

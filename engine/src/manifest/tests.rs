@@ -15,7 +15,7 @@ fn edits_are_there_after_reopening_with_and_without_a_close() {
     let mut manifest = open(&disk);
     let row = TableRow { keyspace: 3, level: 1, bytes: 99, checksum: 7 };
     let mut edit = Edit::default().flushed(5);
-    edit.add_table(12, row);
+    edit.add_row(12, row);
     manifest.edit(edit).unwrap();
     drop(manifest);
     let mut manifest = open(&disk);
@@ -64,7 +64,7 @@ fn numbers_that_leave_none_for_the_next_are_malformed() {
     };
     let numbered = |number| {
         let mut edit = Edit::default().flushed(number).closed(Some(number)).next_file(number);
-        edit.add_table(number, TableRow { keyspace: 0, level: 0, bytes: 0, checksum: 0 });
+        edit.add_row(number, TableRow { keyspace: 0, level: 0, bytes: 0, checksum: 0 });
         rows(edit)
     };
     assert!(matches!(numbered(files::NUMBER_MAX - 1), (Ok(_), Ok(_), Ok(_), Ok(_))));

@@ -8,11 +8,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use logwood_wal::{Error as LogError, Kind, LogLoss, Lsn};
+use logwood_index::KeyRange;
+use logwood_wal::{Error as LogError, Kind, LogLoss, Lsn, Op};
 
 use super::{Loss, Lost, Remains};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::recovery::deleted_range;
 
 /// What a commit wrote last at a key.
 pub(super) struct Logged {
@@ -23,15 +25,42 @@ pub(super) struct Logged {
 
 /// The last write of each key.
 #[derive(Default)]
-pub(super) struct LogRows(BTreeMap<u32, BTreeMap<Bytes, Logged>>);
+pub(super) struct LogRows {
+    rows: BTreeMap<u32, BTreeMap<Bytes, Logged>>,
+    /// Deleted ranges, in the order of the log. Rows within that were written before are removals by now.
+    ranges: BTreeMap<u32, Vec<(Lsn, KeyRange)>>,
+}
 
 impl LogRows {
     pub(super) fn keyspaces(&self) -> impl Iterator<Item = u32> {
-        self.0.keys().copied()
+        self.rows.keys().chain(self.ranges.keys()).copied()
     }
 
     pub(super) fn of(&self, keyspace: u32) -> impl Iterator<Item = (&Bytes, &Logged)> {
-        self.0.get(&keyspace).into_iter().flatten()
+        self.rows.get(&keyspace).into_iter().flatten()
+    }
+
+    /// The last commit that deleted a key with a range.
+    pub(super) fn deleted(&self, keyspace: u32, key: &[u8]) -> Option<Lsn> {
+        let ranges = self.ranges.get(&keyspace)?;
+        ranges.iter().rev().find(|(_, range)| range.contains(key)).map(|(lsn, _)| *lsn)
+    }
+
+    fn apply(&mut self, lsn: Lsn, op: &Op<'_>) {
+        let rows = self.rows.entry(op.keyspace).or_default();
+        match op.kind {
+            Kind::Put | Kind::Delete => {
+                let value = (op.kind == Kind::Put).then(|| Bytes::copy_from_slice(op.value));
+                rows.insert(Bytes::copy_from_slice(op.key), Logged { lsn, value });
+            }
+            Kind::DeleteRange => {
+                let range = deleted_range(op);
+                for (_, logged) in rows.iter_mut().filter(|(key, _)| range.contains(key)) {
+                    *logged = Logged { lsn, value: None };
+                }
+                self.ranges.entry(op.keyspace).or_default().push((lsn, range));
+            }
+        }
     }
 }
 
@@ -48,7 +77,7 @@ struct Reading {
 impl Reading {
     fn gap(&mut self, first: Lsn, last: Lsn, flushed: Lsn, path: String, offset: u64) {
         if first <= flushed {
-            self.rows.0.clear();
+            self.rows = LogRows::default();
         }
         if last <= flushed {
             return;
@@ -92,12 +121,7 @@ pub(super) fn read(
         &mut |record| {
             let reading = &mut *reading.borrow_mut();
             reading.tail_lost = false;
-            let rows = &mut reading.rows.0;
-            for op in record.ops.clone() {
-                let value = (op.kind == Kind::Put).then(|| Bytes::copy_from_slice(op.value));
-                let logged = Logged { lsn: record.lsn, value };
-                rows.entry(op.keyspace).or_default().insert(Bytes::copy_from_slice(op.key), logged);
-            }
+            record.ops.clone().for_each(|op| reading.rows.apply(record.lsn, &op));
             Ok::<(), LogError>(())
         },
         &mut |loss| reading.borrow_mut().tell(loss, flushed, certain),
@@ -111,7 +135,7 @@ pub(super) fn read(
         reading.rows = rows;
     }
     if found.last < flushed {
-        reading.rows.0.clear();
+        reading.rows = LogRows::default();
     }
     // The commit that closes wrote nothing.
     let last = closed.map_or(0, |closed| closed.saturating_sub(1));

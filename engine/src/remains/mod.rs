@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use logwood_index::SegmentRemains;
 use logwood_index::segment::Entry;
+use logwood_index::{KeyRange, SegmentRemains};
 use logwood_wal::{Disk, Error as LogError, Lsn};
 
 pub(crate) use catalog::Catalog;
@@ -72,6 +72,8 @@ pub(crate) fn commits(first: Lsn, last: Lsn) -> String {
 struct Source {
     /// `None` if nothing of it can be read.
     remains: Option<SegmentRemains>,
+    /// Ranges that were deleted since, as the manifest has them.
+    hidden: Vec<KeyRange>,
 }
 
 impl Source {
@@ -79,9 +81,11 @@ impl Source {
         self.remains.as_ref().is_none_or(|remains| remains.lost.iter().any(|lost| lost.contains(key)))
     }
 
-    fn entries(&self) -> Box<dyn Iterator<Item = Entry>> {
+    fn entries(&self) -> Box<dyn Iterator<Item = Entry> + '_> {
         match &self.remains {
-            Some(remains) => Box::new(remains.iter()),
+            Some(remains) => {
+                Box::new(remains.iter().filter(|(key, _)| !KeyRange::any_contains(&self.hidden, key)))
+            }
             None => Box::new(std::iter::empty()),
         }
     }
@@ -140,7 +144,7 @@ impl Remains {
         let mut flushed = rows.flushed().unwrap_or(0);
         match (remains.certain, seed) {
             (true, Some(seed)) => remains.take_named(&rows, seed),
-            _ => flushed = flushed.max(remains.take_all(&names, seed)),
+            _ => flushed = flushed.max(remains.take_all(&names, &rows, seed)),
         }
         log::read(&mut remains, seed, flushed, rows.closed().ok().flatten())?;
         Ok(remains)
@@ -193,12 +197,13 @@ impl Remains {
                 remains.keyspace == row.keyspace
                     && remains.meta.as_ref().is_none_or(|meta| meta.checksum == row.checksum)
             });
-            self.take(&files::segment(id), row.keyspace, remains);
+            let hidden = rows.hidden(id).unwrap_or_default();
+            self.take(&files::segment(id), row.keyspace, remains, hidden);
         }
     }
 
     /// Takes all segments there are, ordered by their last commits. Returns the last commit in them.
-    fn take_all(&mut self, names: &[String], seed: Option<u64>) -> Lsn {
+    fn take_all(&mut self, names: &[String], rows: &ManifestRows, seed: Option<u64>) -> Lsn {
         let mut found = Vec::new();
         for name in names {
             let Some(id) = files::number(name, files::SEGMENT) else { continue };
@@ -215,7 +220,9 @@ impl Remains {
         found.sort_by_key(|(lsn, id, _)| std::cmp::Reverse((*lsn, *id)));
         let last = found.first().map_or(0, |(lsn, ..)| *lsn);
         for (_, id, remains) in found {
-            self.take(&files::segment(id), remains.keyspace, Some(remains));
+            // What is known to be deleted stays so, wherever the knowledge is from.
+            let hidden = rows.hidden(id).unwrap_or_default();
+            self.take(&files::segment(id), remains.keyspace, Some(remains), hidden);
         }
         last
     }
@@ -224,7 +231,7 @@ impl Remains {
         SegmentRemains::find(self.disk.map(name).ok()?, expected).ok()
     }
 
-    fn take(&mut self, name: &str, keyspace: u32, remains: Option<SegmentRemains>) {
+    fn take(&mut self, name: &str, keyspace: u32, remains: Option<SegmentRemains>, hidden: Vec<KeyRange>) {
         match &remains {
             None => {
                 let message = "the segment is missing, or nothing of it can be read".to_owned();
@@ -242,7 +249,7 @@ impl Remains {
             }
         }
         self.paths.insert(self.disk.path(name), keyspace);
-        self.segments.entry(keyspace).or_default().push(Source { remains });
+        self.segments.entry(keyspace).or_default().push(Source { remains, hidden });
     }
 
     fn lose(&mut self, name: &str, offset: u64, message: String, what: Lost) {
@@ -275,7 +282,13 @@ impl Remains {
                 .map(|logged| (logged.value.clone(), self.gaps.iter().any(|(first, _)| *first > logged.lsn)));
             for (at, run) in runs.iter_mut().enumerate() {
                 let Some((_, value)) = run.next_if(|(other, _)| *other == key) else { continue };
-                found.get_or_insert_with(|| (value, self.is_beneath(&sources[..at], &key)));
+                let deleted = || {
+                    let lsn = self.log.deleted(keyspace.0, &key)?;
+                    Some((None, self.gaps.iter().any(|(first, _)| *first > lsn)))
+                };
+                found.get_or_insert_with(|| {
+                    deleted().unwrap_or_else(|| (value, self.is_beneath(&sources[..at], &key)))
+                });
             }
             let (value, doubtful) = found?;
             Some(Found { key, value, doubtful })

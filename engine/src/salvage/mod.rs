@@ -167,7 +167,8 @@ impl Job<'_> {
         if !self.remains.certain {
             self.losses.note(
                 "the manifest cannot be read: all segments there are were taken, in the order of their last commits; \
-                 whether a file is missing, of segments or of the log's end, is not known",
+                 whether a file is missing, of segments or of the log's end, is not known, and rows that were deleted \
+                 with a range may be back",
             );
         }
         for (first, last) in &self.remains.gaps {

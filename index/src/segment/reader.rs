@@ -20,6 +20,7 @@ use super::{
     hash::xxh64,
     header::Header,
     index::Index,
+    scan::blocks_within,
 };
 use crate::{Direction, Error};
 
@@ -119,6 +120,13 @@ impl Segment {
         direction: Direction,
     ) -> SegmentEntries {
         SegmentEntries::new(Arc::clone(self), bounds, direction)
+    }
+
+    /// About how many entries lie within `bounds`, counted in whole blocks. Reads nothing but the index.
+    pub fn estimate_entries(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> u64 {
+        let (blocks, all) =
+            (blocks_within(self, bounds.0, bounds.1).len() as u64, self.index.blocks() as u64);
+        (self.meta().entries * blocks).checked_div(all).unwrap_or(0)
     }
 
     /// Whether `key` lies between the smallest and the largest key.

@@ -120,7 +120,7 @@ impl SegmentEntries {
 }
 
 /// The blocks that may hold keys within the bounds.
-fn blocks_within(segment: &Segment, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Range<usize> {
+pub(super) fn blocks_within(segment: &Segment, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Range<usize> {
     let meta = segment.meta();
     let (first, last) = match (start, end) {
         (Bound::Included(start) | Bound::Excluded(start), _) if start > meta.max_key => return 0..0,
