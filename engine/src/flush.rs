@@ -11,7 +11,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use logwood_index::{Direction, MemtableView};
+use bytes::Bytes;
+use logwood_index::compact::LARGE_ENTRY_BYTES;
+use logwood_index::{Direction, Entries, MemtableView};
 use logwood_wal::Lsn;
 
 use crate::error::Result;
@@ -21,7 +23,7 @@ use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tables::{Clipped, TableWriter};
-use crate::version::{Table, Tables, Version};
+use crate::version::{Levels, Table, Tables, Version};
 use crate::view::Bounds;
 
 /// All keys.
@@ -64,8 +66,7 @@ fn write(
     let mut writer = TableWriter::new(shared, manifest, 0);
     for number in memtable.keyspaces() {
         if keyspace::is_live(snapshot, crate::Keyspace(number))? {
-            let bottom = !tables.contains_key(&number);
-            write_keyspace(&mut writer, memtable, number, bottom)?;
+            write_keyspace(&mut writer, memtable, number, tables.get(&number).map(|levels| &**levels))?;
         }
     }
     let change = Change { added: writer.finish()?, clipped: clip(&tables, memtable) };
@@ -107,10 +108,37 @@ fn write_keyspace(
     writer: &mut TableWriter<'_>,
     memtable: &MemtableView,
     number: u32,
-    bottom: bool,
+    older: Option<&Levels>,
 ) -> Result<()> {
-    let mut rows = memtable.scan(number, ALL, Direction::Forward);
-    writer.write_run(number, &mut rows, bottom, memtable.max_lsn())
+    let rows = memtable.scan(number, ALL, Direction::Forward);
+    let mut rows =
+        Noting { rows, large: older.into_iter().flat_map(Levels::tables).filter(|t| t.is_large()).collect() };
+    writer.write_run(number, &mut rows, older.is_none(), memtable.max_lsn())
+}
+
+/// The rows of a memtable. Tables of large entries are told of those that are replaced, or removed.
+struct Noting<'a, R> {
+    rows: R,
+    large: Vec<&'a Arc<Table>>,
+}
+
+impl<R: Entries> Entries for Noting<'_, R> {
+    fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
+        self.rows.next()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.rows.key()
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        let value = self.rows.value();
+        // Small rows that came in the place of large ones are not looked for: there may be far too many small ones.
+        if value.as_ref().is_none_or(|value| value.len() as u64 >= LARGE_ENTRY_BYTES) {
+            self.large.iter().for_each(|table| table.note_newer(self.rows.key()));
+        }
+        value
+    }
 }
 
 fn install(shared: &Shared, change: &Change, flushed: Lsn) {
