@@ -410,6 +410,8 @@ impl LogWriter {
             match active.file.set_len(active.end).and_then(|()| active.file.sync()) {
                 Ok(()) => {
                     self.durable = self.next - 1;
+                    // What comes next takes rows away, in short frames: they are to find space made ready.
+                    self.long = false;
                     return Error::DiskFull { path };
                 }
                 Err(error) => return self.poison("cut back", path, error),

@@ -156,6 +156,20 @@ fn a_full_disk_at_the_growth_of_a_file_is_no_poison() {
 }
 
 #[test]
+fn a_log_that_was_too_full_for_a_long_frame_asks_for_space_for_short_ones() {
+    let disk = LossyDisk::new(&MemoryDisk::new(), None);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (mut log, ..) = open(&shared, small((true, 500))).unwrap();
+    append(&mut log, 700).unwrap();
+    assert!(log.wants_space().is_none());
+    disk.set_fault(Some(Fault::Once(disk.calls() + 1, ErrorKind::StorageFull)));
+    assert!(matches!(append(&mut log, 700), Err(Error::DiskFull { .. })));
+    log.prepare().unwrap();
+    append(&mut log, 10).unwrap();
+    assert_eq!((log.stats().files_begun, log.next_lsn()), (2, 3));
+}
+
+#[test]
 fn the_first_failure_is_named_by_every_later_one() {
     let disk = LossyDisk::new(&MemoryDisk::new(), None);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());

@@ -92,9 +92,14 @@ impl EntryArena {
         EntryChunks { words: self.chunks.as_slice(), long: self.long.as_slice() }
     }
 
-    /// What readers need to read the entries there are.
-    pub(super) fn share(&mut self) -> (Arc<[Chunk<AtomicU64>]>, Arc<[Chunk<LongValue>]>) {
-        (self.chunks.share(), self.long.share())
+    /// The words of all entries, for a reader.
+    pub(super) fn share_words(&mut self) -> Arc<[Chunk<AtomicU64>]> {
+        self.chunks.share()
+    }
+
+    /// All long values, for a reader.
+    pub(super) fn share_long(&mut self) -> Arc<[Chunk<LongValue>]> {
+        self.long.share()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -95,12 +95,11 @@ impl Tree {
     /// were added since the last one.
     pub fn publish(&mut self) -> Snapshot {
         let memory_bytes = self.memory_bytes();
-        let (entries, long) = self.entries.share();
         Snapshot::new(Published {
             root: self.root,
             nodes: self.nodes.chunks_mut().share(),
-            entries,
-            long,
+            entries: self.entries.share_words(),
+            long: self.entries.share_long(),
             len: self.len,
             memory_bytes,
             _epoch: self.nodes.publish(),
