@@ -132,10 +132,12 @@ impl Committer {
         }
         let watched = self.published.is_watched();
         for (row, value) in request.writes.rows() {
-            let value = value.map(|value| &value[..]);
-            self.memtable.apply(lsn, row.0, &row.1, value)?;
+            match value {
+                Some(value) => self.memtable.apply_shared(lsn, row.0, &row.1, value)?,
+                None => self.memtable.apply(lsn, row.0, &row.1, None)?,
+            }
             if watched {
-                self.published.tell(lsn, row, value);
+                self.published.tell(lsn, row, value.map(|value| &value[..]));
             }
         }
         for (row, value) in &request.counters {
