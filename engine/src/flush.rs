@@ -90,12 +90,15 @@ fn write(
     Ok(change)
 }
 
+/// A table with those deleted ranges that are not noted of it.
+type Grave = (Arc<Table>, Vec<KeyRange>);
+
 /// What a memtable's deletions of ranges do to the tables.
 #[derive(Default)]
 struct Clips {
     clipped: Vec<(Arc<Table>, Clipped)>,
-    /// By keyspace: tables with those of the ranges that are not noted of them.
-    graves: BTreeMap<u32, Vec<(Arc<Table>, Vec<KeyRange>)>>,
+    /// By keyspace.
+    graves: BTreeMap<u32, Vec<Grave>>,
 }
 
 fn clip(tables: &Tables, memtable: &MemtableView) -> Clips {
@@ -114,7 +117,7 @@ fn clip(tables: &Tables, memtable: &MemtableView) -> Clips {
 }
 
 /// The memtable's rows of a keyspace, and a tombstone for each row of the graves that it does not have.
-fn rows_of(memtable: &MemtableView, number: u32, graves: &[(Arc<Table>, Vec<KeyRange>)]) -> Box<dyn Entries> {
+fn rows_of(memtable: &MemtableView, number: u32, graves: &[Grave]) -> Box<dyn Entries> {
     let rows = Box::new(memtable.scan(number, ALL, Direction::Forward)) as Box<dyn Entries>;
     if graves.is_empty() {
         return rows;

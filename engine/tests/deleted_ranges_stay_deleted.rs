@@ -25,7 +25,7 @@ fn open(disk: &SimulatedDisk) -> (Database, Keyspace) {
     (db, space)
 }
 
-fn put(db: &Database, space: Keyspace, rows: impl Iterator<Item = u8> + Clone) {
+fn put(db: &Database, space: Keyspace, rows: &(impl Iterator<Item = u8> + Clone)) {
     db.transact(|tx| rows.clone().try_for_each(|n| tx.put(space, &[n], &[n; 600]))).unwrap();
 }
 
@@ -47,14 +47,14 @@ fn keys(view: &impl View, space: Keyspace) -> Vec<u8> {
 /// A database that has rows in segments of the last level and in level 0, and a deletion behind them.
 fn deleted(disk: &SimulatedDisk) -> (Database, Keyspace, Vec<u8>) {
     let (db, space) = open(disk);
-    put(&db, space, 0..ROWS);
+    put(&db, space, &(0..ROWS));
     db.flush().unwrap();
     db.compact().unwrap();
-    put(&db, space, (0..ROWS).step_by(3));
+    put(&db, space, &(0..ROWS).step_by(3));
     db.flush().unwrap();
-    put(&db, space, (0..ROWS).step_by(50));
+    put(&db, space, &(0..ROWS).step_by(50));
     delete(&db, space, 40, 180);
-    put(&db, space, [100, 101].into_iter());
+    put(&db, space, &[100, 101].into_iter());
     let left = (0..40).chain([100, 101]).chain(180..ROWS).collect();
     (db, space, left)
 }
@@ -63,7 +63,7 @@ fn deleted(disk: &SimulatedDisk) -> (Database, Keyspace, Vec<u8>) {
 fn snapshots_from_before_keep_their_rows_through_flush_and_compaction() {
     let disk = SimulatedDisk::new(1);
     let (db, space) = open(&disk);
-    put(&db, space, 0..ROWS);
+    put(&db, space, &(0..ROWS));
     db.flush().unwrap();
     db.compact().unwrap();
     let full = db.snapshot();
@@ -71,7 +71,7 @@ fn snapshots_from_before_keep_their_rows_through_flush_and_compaction() {
     let without_some = db.snapshot();
     db.transact(|tx| tx.delete_range(space, ALL)).unwrap();
     let without_any = db.snapshot();
-    put(&db, space, [5].into_iter());
+    put(&db, space, &[5].into_iter());
     let check = || {
         assert_eq!(keys(&full, space), (0..ROWS).collect::<Vec<_>>());
         assert_eq!(keys(&without_some, space), (90..ROWS).collect::<Vec<_>>());
@@ -167,7 +167,7 @@ fn salvage_keeps_them_deleted_as_long_as_the_log_or_the_manifest_says_so() {
     // What the log still says of it is no longer needed.
     for _ in 0..8 {
         let space = db.keyspace("others").unwrap();
-        put(&db, space, 0..ROWS);
+        put(&db, space, &(0..ROWS));
         db.flush().unwrap();
     }
     db.close().unwrap();

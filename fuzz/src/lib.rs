@@ -35,12 +35,13 @@
 //! use logwood_fuzz::{SimulatedDisk, explore};
 //!
 //! fn open(disk: &SimulatedDisk) -> logwood::Result<Database> {
-//!     Database::open_on(Arc::new(disk.clone()), Options::new().background(false).seed(Some(1)))
+//!     let small = Options::new().log_file_bytes(16 << 10).memtable_bytes(64 << 10);
+//!     Database::open_on(Arc::new(disk.clone()), small.background(false).seed(Some(1)))
 //! }
 //!
 //! let coverage = explore::crashes::<u64>(
 //!     7, // the seed
-//!     1, // every recovery loses power, too, behind each of its calls
+//!     20, // one recovery in so many loses power, too, behind each of its calls
 //!     |disk, ledger| {
 //!         let db = open(disk)?;
 //!         let visits = db.keyspace("visits")?;

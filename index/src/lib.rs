@@ -3,7 +3,7 @@
 //!
 //! A key-value entry passes through this crate in the order of the modules below. Its key is composed
 //! by [`key`], so that plain byte order is the order of the values in it. A commit puts it into the
-//! [`memtable`], one copy-on-write B+[`tree`] for all keyspaces, of which every reader has a constant
+//! [`Memtable`], one copy-on-write B+[`tree`] for all keyspaces, of which every reader has a constant
 //! view. A flush writes the memtable out as [`segment`]s, one keyspace each. Gets and scans look into the
 //! memtables and segments from newest to oldest, and [`merge`] makes one run of several; [`compact`]
 //! chooses which segments to make one run of for good. Beside these stands what is not a run of keys:
