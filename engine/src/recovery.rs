@@ -11,7 +11,7 @@
 //!
 //! A crash in between finds the same, or less to do, the next time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -241,11 +241,17 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    remove_strays(&disk, &names, &tables)?;
+    let (reserve, strays): (Vec<&str>, Vec<&str>) =
+        strays(&names, &tables).into_iter().partition(|name| *name == files::RESERVE);
+    // It may be the room that the rest takes.
+    remove(&disk, &reserve)?;
     let (manifest, numbers) = match created {
         Some(created) => created,
         None => Manifest::open(&disk, options.clock.clone(), rows.seed()?, next_file)?,
     };
+    // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
+    // state in which it names them.
+    remove(&disk, &strays)?;
     let version = Version {
         lsn,
         flushed: rows.flushed()?,
@@ -335,28 +341,31 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Removes segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are
-/// found by the objects' own sweep, which knows the rows.
-fn remove_strays(disk: &Arc<dyn Disk>, names: &[String], tables: &Tables) -> Result<()> {
-    let known = |number| tables.values().any(|levels| levels.tables().any(|table| table.id == number));
+/// Segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are found by
+/// the objects' own sweep, which knows the rows.
+fn strays<'a>(names: &'a [String], tables: &Tables) -> Vec<&'a str> {
+    let known: HashSet<u64> =
+        tables.values().flat_map(|levels| levels.tables()).map(|table| table.id).collect();
+    let is_stray = |name: &&str| {
+        let stray_segment =
+            files::number(name, files::SEGMENT).is_some_and(|number| !known.contains(&number));
+        let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
+        stray_segment || unfinished || *name == files::RESERVE
+    };
+    names.iter().map(String::as_str).filter(is_stray).collect()
+}
+
+/// Removes files durably.
+fn remove(disk: &Arc<dyn Disk>, names: &[&str]) -> Result<()> {
     let failed = |operation, name: &str, source| Error::Io {
         operation,
         path: disk.path(name),
         source: Arc::new(source),
     };
-    let is_stray = |name: &&String| {
-        let stray_segment = files::number(name, files::SEGMENT).is_some_and(|number| !known(number));
-        let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
-        stray_segment || unfinished || *name == files::RESERVE
-    };
-    let mut strays = names.iter().filter(is_stray).peekable();
-    if strays.peek().is_none() {
-        return Ok(());
-    }
-    for name in strays {
+    for name in names {
         disk.remove(name).map_err(|source| failed("remove", name, source))?;
     }
-    disk.sync_dir().map_err(|source| failed("sync", "", source))
+    if names.is_empty() { Ok(()) } else { disk.sync_dir().map_err(|source| failed("sync", "", source)) }
 }
 
 /// The greatest id that was given to a key.
