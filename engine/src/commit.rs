@@ -132,12 +132,10 @@ impl Committer {
         }
         let watched = self.published.is_watched();
         for (row, value) in request.writes.rows() {
-            match value {
-                Some(value) => self.memtable.apply_shared(lsn, row.0, &row.1, value)?,
-                None => self.memtable.apply(lsn, row.0, &row.1, None)?,
-            }
+            let value = value.map(|value| &value[..]);
+            self.memtable.apply(lsn, row.0, &row.1, value)?;
             if watched {
-                self.published.tell(lsn, row, value.map(|value| &value[..]));
+                self.published.tell(lsn, row, value);
             }
         }
         for (row, value) in &request.counters {

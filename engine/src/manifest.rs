@@ -319,7 +319,7 @@ impl Manifest {
             prewrite: false,
             seed,
             clock,
-            ..LogOptions::default()
+            expect_at_least: 0,
         };
         let mut rows = ManifestRows::default();
         let (log, _) = Log::open(disk.clone(), options, 0, &mut |record| {

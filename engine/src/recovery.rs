@@ -293,9 +293,6 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     Ok(shared)
 }
 
-/// A commit that takes so many bytes in the log is not written twice.
-const LONG_FRAME_BYTES: u64 = 32 << 10;
-
 /// Recovers the log and replays what is not in segments. Returns its writer, the last commit, and the rows.
 fn open_log(
     disk: &Arc<dyn Disk>,
@@ -306,8 +303,6 @@ fn open_log(
     let log_options = LogOptions {
         prefix: files::LOG.to_owned(),
         file_bytes: options.log_file_bytes,
-        // Of small files no frame should take up much either.
-        long_frame_bytes: LONG_FRAME_BYTES.min(options.log_file_bytes / 16) as usize,
         seed: rows.seed()?,
         clock: options.clock.clone(),
         expect_at_least: flushed.max(rows.closed()?.unwrap_or(0)),

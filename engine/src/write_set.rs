@@ -213,7 +213,7 @@ impl WriteSet {
         }
         for ((keyspace, key), value) in &self.rows {
             match value {
-                Some(value) => ops.push_shared(*keyspace, key, value)?,
+                Some(value) => ops.push(*keyspace, Kind::Put, key, value)?,
                 None => ops.push(*keyspace, Kind::Delete, key, &[])?,
             }
         }

@@ -1,5 +1,4 @@
-//! A frame: one Avro block, which is one group of commits. It is one write to the file, unless it has long values,
-//! which are written from where they are.
+//! A frame: one Avro block, which is one group of commits and one write to the file.
 //!
 //! ```text
 //! count (long) | size (long) | records, `size` bytes | sync marker of the file, 16 bytes
@@ -14,7 +13,6 @@ use crate::Lsn;
 use crate::avro::{LONG_BYTES_MAX, Reader, put_unsigned};
 use crate::error::Fault;
 use crate::format::{CRC_BYTES, FRAME_BYTES_MAX, MARKER_BYTES, Marker};
-use crate::pieces::Pieces;
 use crate::record::{OpsBuffer, Record, RecordHead, RecordSpan, put_record};
 
 /// Fewest bytes of a record, under any schema: its LSN and a checksum.
@@ -138,7 +136,7 @@ pub fn decode_frame<'a>(bytes: &'a [u8], marker: &Marker) -> Result<Frame<'a>, F
 #[derive(Default)]
 pub(crate) struct FrameBuffer {
     /// Room for the head, then the records; the head is written last, up against the first record.
-    pieces: Pieces,
+    bytes: Vec<u8>,
     count: u64,
 }
 
@@ -147,19 +145,14 @@ impl FrameBuffer {
     const KEPT_BYTES_MAX: usize = 8 << 20;
 
     pub(crate) fn clear(&mut self) {
-        self.pieces.clear();
-        self.pieces.bytes.shrink_to(Self::KEPT_BYTES_MAX);
-        self.pieces.bytes.resize(HEAD_BYTES_MAX, 0);
+        self.bytes.clear();
+        self.bytes.shrink_to(Self::KEPT_BYTES_MAX);
+        self.bytes.resize(HEAD_BYTES_MAX, 0);
         self.count = 0;
     }
 
-    /// Forgets the values that it shares.
-    pub(crate) fn let_go(&mut self) {
-        self.pieces.let_go();
-    }
-
     pub(crate) fn push(&mut self, head: RecordHead, parts: &[&OpsBuffer]) {
-        put_record(&mut self.pieces, head, parts);
+        put_record(&mut self.bytes, head, parts);
         self.count += 1;
     }
 
@@ -168,13 +161,13 @@ impl FrameBuffer {
         self.head().len() + self.body_bytes() + MARKER_BYTES
     }
 
-    /// The frame, for a file with this marker, in pieces that follow one another.
-    pub(crate) fn finish(&mut self, marker: &Marker) -> impl Iterator<Item = &[u8]> {
+    /// The frame, for a file with this marker.
+    pub(crate) fn finish(&mut self, marker: &Marker) -> &[u8] {
         let head = self.head();
         let start = HEAD_BYTES_MAX - head.len();
-        self.pieces.bytes[start..HEAD_BYTES_MAX].copy_from_slice(&head);
-        self.pieces.bytes.extend_from_slice(marker);
-        self.pieces.slices(start)
+        self.bytes[start..HEAD_BYTES_MAX].copy_from_slice(&head);
+        self.bytes.extend_from_slice(marker);
+        &self.bytes[start..]
     }
 
     fn head(&self) -> Vec<u8> {
@@ -185,13 +178,13 @@ impl FrameBuffer {
     }
 
     fn body_bytes(&self) -> usize {
-        self.pieces.len() - HEAD_BYTES_MAX
+        self.bytes.len() - HEAD_BYTES_MAX
     }
 }
 
 impl std::fmt::Debug for FrameBuffer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "FrameBuffer({} records, {} bytes)", self.count, self.pieces.len())
+        write!(out, "FrameBuffer({} records, {} bytes)", self.count, self.bytes.len())
     }
 }
 
@@ -217,7 +210,7 @@ mod tests {
             buffer.push(head, &[&ops]);
         }
         let total = buffer.total();
-        let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
+        let bytes = buffer.finish(&MARKER).to_vec();
         assert_eq!(bytes.len(), total);
         bytes
     }
@@ -240,8 +233,7 @@ mod tests {
         for (durable, closes) in [(8, true), (7, false)] {
             buffer.clear();
             buffer.push(head(9, durable), &[]);
-            let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
-            assert_eq!(decode_frame(&bytes, &MARKER).unwrap().closes(), closes);
+            assert_eq!(decode_frame(buffer.finish(&MARKER), &MARKER).unwrap().closes(), closes);
         }
     }
 

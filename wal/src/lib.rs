@@ -49,9 +49,8 @@
 //! | `clock` | the time, which a test can set |
 //! | `format` | names, constants, limits |
 //! | `avro` | Avro's encoding of numbers and bytes, by hand |
-//! | `pieces` | bytes on their way to the log, long values among them that are not copied |
 //! | `record` | a commit: its operations, encoded once |
-//! | `frame` | a group of commits: one Avro block |
+//! | `frame` | a group of commits: one Avro block, one write |
 //! | `header` | what a file says of itself |
 //! | `schema` | files that were written under another schema |
 //! | `files` | the names of the files, and one of them read whole; the search behind damage |
@@ -76,7 +75,6 @@ mod header;
 mod map;
 mod memory;
 mod options;
-mod pieces;
 mod reader;
 mod real;
 mod record;

@@ -18,9 +18,6 @@ pub struct LogOptions {
     /// Whether a file's space is written with zeros before it is used. It makes each sync cheaper, and lets the
     /// disk be full only where a file begins.
     pub prewrite: bool,
-    /// Frames of this length or more, in bytes, make a file longer rather than have its space written with zeros
-    /// first, unless there is space at hand: so many bytes should not be written twice.
-    pub long_frame_bytes: usize,
     /// What sync markers are derived from. No two logs should have the same: choose it at random, once for each
     /// log, and keep it.
     pub seed: u64,
@@ -39,7 +36,6 @@ impl LogOptions {
             file_bytes: 64 << 20,
             recycle_files: 2,
             prewrite: true,
-            long_frame_bytes: 32 << 10,
             seed,
             clock,
             expect_at_least: 0,

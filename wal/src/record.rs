@@ -13,11 +13,6 @@ use crate::Lsn;
 use crate::avro::{Reader, put_bytes, put_long, put_unsigned};
 use crate::error::{Error, Fault};
 use crate::format::{CRC_BYTES, KEY_BYTES_MAX, OP_BYTES_MIN, OPS_BYTES_MAX, OPS_MAX, VALUE_BYTES_MAX};
-use crate::pieces::{Apart, Pieces};
-
-/// Values from this length on are shared with the log rather than copied: a shorter one is copied sooner than
-/// written by a call of its own.
-const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// What an operation does to its key. Zero is no kind, since untouched space reads as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,20 +64,12 @@ pub struct Op<'a> {
 
 impl<'a> Op<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::decode_among(reader, &mut [].as_slice())
-    }
-
-    /// The same, of bytes beside which values stand `apart`.
-    fn decode_among(reader: &mut Reader<'a>, apart: &mut &'a [Apart]) -> Result<Self, Fault> {
         let start = *reader;
         let keyspace = u32::try_from(reader.long()?)
             .map_err(|_| start.fault("a keyspace is not a number of 32 bits"))?;
         let kind = Kind::decode(reader)?;
         let key = reader.bytes(KEY_BYTES_MAX)?;
-        let value = match take_apart(reader, apart) {
-            Some(value) => value,
-            None => reader.bytes(VALUE_BYTES_MAX)?,
-        };
+        let value = reader.bytes(VALUE_BYTES_MAX)?;
         let op = Self { keyspace, kind, key, value };
         op.check().map_err(|reason| start.fault(reason))?;
         Ok(op)
@@ -103,22 +90,10 @@ impl<'a> Op<'a> {
     }
 }
 
-/// The value whose length is at the reader, if it stands apart.
-fn take_apart<'a>(reader: &mut Reader<'a>, apart: &mut &'a [Apart]) -> Option<&'a [u8]> {
-    let (next, rest) = apart.split_first()?;
-    let mut behind_length = *reader;
-    behind_length.unsigned().ok()?;
-    if behind_length.position() != next.at {
-        return None;
-    }
-    (*reader, *apart) = (behind_length, rest);
-    Some(&next.value)
-}
-
 /// Operations on their way to the log, encoded once, when they are pushed.
 #[derive(Debug, Clone, Default)]
 pub struct OpsBuffer {
-    pieces: Pieces,
+    bytes: Vec<u8>,
     count: usize,
 }
 
@@ -134,36 +109,17 @@ impl OpsBuffer {
     /// the buffer as it was.
     pub fn push(&mut self, keyspace: u32, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let value = if kind == Kind::Delete { &[] } else { value };
-        self.push_head(keyspace, kind, key, value)?;
-        self.pieces.bytes.extend_from_slice(value);
-        Ok(())
-    }
-
-    /// Appends an operation that puts a value. A long one is not copied, but shared until it is written.
-    /// [`Error::TooLarge`] as from [`push`](Self::push).
-    pub fn push_shared(&mut self, keyspace: u32, key: &[u8], value: &Bytes) -> Result<(), Error> {
-        if value.len() < SHARED_BYTES_MIN {
-            return self.push(keyspace, Kind::Put, key, value);
-        }
-        self.push_head(keyspace, Kind::Put, key, value)?;
-        self.pieces.push_apart(value.clone());
-        Ok(())
-    }
-
-    /// Appends all of an operation but its value.
-    fn push_head(&mut self, keyspace: u32, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         debug_assert!(kind != Kind::DeleteRange || value.is_empty() || key < value);
         let value_bytes_max = if kind == Kind::DeleteRange { KEY_BYTES_MAX } else { VALUE_BYTES_MAX };
         within("a key in bytes", key.len(), KEY_BYTES_MAX)?;
         within("a value in bytes", value.len(), value_bytes_max)?;
         within("a commit in operations", self.count + 1, OPS_MAX)?;
         // Five bytes suffice for the keyspace and for either length, one for the kind.
-        within("a commit in bytes", self.pieces.len() + key.len() + value.len() + 16, OPS_BYTES_MAX)?;
-        let bytes = &mut self.pieces.bytes;
-        put_long(bytes, i64::from(keyspace));
-        put_long(bytes, kind as i64);
-        put_bytes(bytes, key);
-        put_unsigned(bytes, value.len() as u64);
+        within("a commit in bytes", self.bytes.len() + key.len() + value.len() + 16, OPS_BYTES_MAX)?;
+        put_long(&mut self.bytes, i64::from(keyspace));
+        put_long(&mut self.bytes, kind as i64);
+        put_bytes(&mut self.bytes, key);
+        put_bytes(&mut self.bytes, value);
         self.count += 1;
         Ok(())
     }
@@ -183,20 +139,19 @@ impl OpsBuffer {
     /// How many bytes its operations take in the log.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
-        self.pieces.len()
+        self.bytes.len()
     }
 
     /// Forgets the operations, keeps the memory.
     pub fn clear(&mut self) {
-        self.pieces.clear();
+        self.bytes.clear();
         self.count = 0;
     }
 
     /// The operations, in the order in which they were pushed.
     #[must_use]
     pub fn ops(&self) -> Ops<'_> {
-        let reader = Reader::new(&self.pieces.bytes);
-        Ops { reader, in_block: self.count as u64, apart: self.pieces.apart() }
+        Ops { reader: Reader::new(&self.bytes), in_block: self.count as u64 }
     }
 }
 
@@ -210,14 +165,12 @@ pub struct Ops<'a> {
     reader: Reader<'a>,
     /// Operations left in the present block of the array.
     in_block: u64,
-    /// Values of a buffer that are not among its bytes.
-    apart: &'a [Apart],
 }
 
 impl<'a> Ops<'a> {
     /// `array` is a valid Avro array of operations.
     fn of_array(array: &'a [u8]) -> Self {
-        Self { reader: Reader::new(array), in_block: 0, apart: &[] }
+        Self { reader: Reader::new(array), in_block: 0 }
     }
 }
 
@@ -235,7 +188,7 @@ impl<'a> Iterator for Ops<'a> {
             }
         }
         self.in_block -= 1;
-        Op::decode_among(&mut self.reader, &mut self.apart).ok()
+        Op::decode(&mut self.reader).ok()
     }
 }
 
@@ -340,21 +293,20 @@ fn check_ops(reader: &mut Reader<'_>) -> Result<(), Fault> {
 }
 
 /// Appends a record whose operations are those of `parts`, in order: each part is one block of the array.
-pub(crate) fn put_record(out: &mut Pieces, head: RecordHead, parts: &[&OpsBuffer]) {
+pub(crate) fn put_record(out: &mut Vec<u8>, head: RecordHead, parts: &[&OpsBuffer]) {
     debug_assert!(head.durable < head.lsn);
-    let start = out.bytes.len();
-    put_unsigned(&mut out.bytes, head.lsn);
-    put_long(&mut out.bytes, head.time_micros);
-    put_unsigned(&mut out.bytes, head.durable);
+    let start = out.len();
+    put_unsigned(out, head.lsn);
+    put_long(out, head.time_micros);
+    put_unsigned(out, head.durable);
     // An empty block would end the array.
     for part in parts.iter().filter(|part| !part.is_empty()) {
-        put_unsigned(&mut out.bytes, part.len() as u64);
-        out.extend(&part.pieces);
+        put_unsigned(out, part.len() as u64);
+        out.extend_from_slice(&part.bytes);
     }
-    put_unsigned(&mut out.bytes, 0);
-    let mut crc = crc32fast::Hasher::new();
-    out.slices(start).for_each(|piece| crc.update(piece));
-    out.bytes.extend_from_slice(&crc.finalize().to_le_bytes());
+    put_unsigned(out, 0);
+    let crc = crc32fast::hash(&out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
 }
 
 /// Refuses what [`put_record`] could write and no reader would accept.
@@ -404,9 +356,9 @@ mod tests {
     }
 
     fn encode(parts: &[&OpsBuffer]) -> Vec<u8> {
-        let mut out = Pieces::default();
+        let mut out = Vec::new();
         put_record(&mut out, HEAD, parts);
-        out.slices(0).collect::<Vec<_>>().concat()
+        out
     }
 
     #[test]
@@ -423,25 +375,6 @@ mod tests {
         let owned = record.to_owned();
         assert_eq!(owned.record().ops.count(), 4);
         assert_eq!(owned.record().to_owned(), owned);
-    }
-
-    #[test]
-    fn a_value_that_is_shared_reads_and_is_written_as_one_that_is_copied() {
-        let long = Bytes::from((0..SHARED_BYTES_MIN).map(|at| at as u8).collect::<Vec<_>>());
-        let short = long.slice(1..);
-        let (mut shared, mut copied) = (OpsBuffer::new(), OpsBuffer::new());
-        for value in [&long, &short, &long, &long] {
-            shared.push_shared(3, b"key", value).unwrap();
-            copied.push(3, Kind::Put, b"key", value).unwrap();
-            shared.push(3, Kind::Delete, b"other", b"").unwrap();
-            copied.push(3, Kind::Delete, b"other", b"").unwrap();
-        }
-        assert_eq!(shared.pieces.apart().len(), 3);
-        assert_eq!(shared.encoded_bytes(), copied.encoded_bytes());
-        assert!(shared.ops().eq(copied.ops()) && shared.ops().count() == 8);
-        assert_eq!(encode(&[&sample(), &shared, &shared]), encode(&[&sample(), &copied, &copied]));
-        shared.clear();
-        assert_eq!((shared.len(), shared.encoded_bytes()), (0, 0));
     }
 
     #[test]
@@ -468,12 +401,12 @@ mod tests {
     #[test]
     fn a_block_may_state_its_bytes_but_not_wrongly() {
         let ops = sample();
-        for (stated, good) in [(ops.encoded_bytes(), true), (ops.encoded_bytes() - 1, false)] {
+        for (stated, good) in [(ops.bytes.len(), true), (ops.bytes.len() - 1, false)] {
             let mut bytes = Vec::new();
             for value in [7, 0, 5, -2, stated as i64] {
                 put_long(&mut bytes, value);
             }
-            bytes.extend_from_slice(&ops.pieces.bytes);
+            bytes.extend_from_slice(&ops.bytes);
             bytes.push(0);
             bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
             let span = RecordSpan::decode(&mut Reader::new(&bytes));

@@ -15,7 +15,6 @@ use crate::avro::Reader;
 use crate::error::Fault;
 use crate::format::{CRC_BYTES, Marker, SCHEMA};
 use crate::frame::{Extent, Frame, decode_frame};
-use crate::pieces::Pieces;
 use crate::record::{Kind, Op, OpsBuffer, RecordHead, put_record};
 
 /// How the frames of a file are read.
@@ -74,14 +73,13 @@ impl Resolver {
         let fault = |_| Fault::foreign(0, "the file's schema does not resolve to the current one");
         let resolving =
             GenericDatumReader::builder(&self.writer).reader_schema(&self.reader).build().map_err(fault)?;
-        let mut current = Pieces::default();
+        let mut current = Vec::with_capacity(body.len());
         for mut record in records {
             let value = resolving.read_value(&mut record).map_err(fault)?;
             let translated = put_value(&mut current, value);
             translated.ok_or(Fault::foreign(0, "a commit holds what the current schema cannot"))?;
         }
-        // Nothing of it is shared: its values were copied as they were read.
-        Frame::of_body(extent, Cow::Owned(current.bytes))
+        Frame::of_body(extent, Cow::Owned(current))
     }
 
     /// Delimits and checks the frame's records.
@@ -105,7 +103,7 @@ impl Resolver {
 }
 
 /// Appends a value of the current schema as a record; `None` if it breaks a limit or rule of the format.
-fn put_value(out: &mut Pieces, value: Value) -> Option<()> {
+fn put_value(out: &mut Vec<u8>, value: Value) -> Option<()> {
     let Value::Record(fields) = value else { return None };
     let mut head = RecordHead { lsn: 0, time_micros: 0, durable: 0 };
     let mut ops = OpsBuffer::new();
@@ -305,9 +303,9 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         buffer.clear();
         buffer.push(RecordHead { lsn: 3, time_micros: 77, durable: 2 }, &[&ops, &ops]);
-        let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
+        let bytes = buffer.finish(&MARKER);
         let (by_hand, resolved) =
-            (decode_frame(&bytes, &MARKER).unwrap(), spaced.frame(&bytes, &MARKER).unwrap());
+            (decode_frame(bytes, &MARKER).unwrap(), spaced.frame(bytes, &MARKER).unwrap());
         let (a, b) = (by_hand.records().next().unwrap(), resolved.records().next().unwrap());
         assert_eq!((a.lsn, a.time_micros, a.durable), (b.lsn, b.time_micros, b.durable));
         assert!(a.ops.eq(b.ops));

@@ -75,8 +75,6 @@ struct Active {
     end: u64,
     /// The file's length.
     room: u64,
-    /// Whether frames may make it longer.
-    grows: bool,
 }
 
 /// Appends to a log. One thread at a time; [`Group`](crate::Group) shares it among many.
@@ -99,8 +97,6 @@ pub struct LogWriter {
     scratches: u64,
     /// Whether files are to take no more room than needed.
     saving: bool,
-    /// Whether the last frame was long.
-    long: bool,
     frame: FrameBuffer,
     stopped: Option<Error>,
     stats: LogStats,
@@ -128,7 +124,6 @@ impl LogWriter {
             free: Vec::new(),
             scratches: 0,
             saving: false,
-            long: false,
             frame: FrameBuffer::default(),
             stopped: None,
             stats: LogStats::default(),
@@ -175,24 +170,10 @@ impl LogWriter {
             return Ok(self.next - 1);
         }
         self.encode(records)?;
-        self.long = self.frame.total() >= self.options.long_frame_bytes;
-        // Short frames leave a file that grows as soon as space is ready.
-        let leaves =
-            !self.long && self.spare.is_some() && self.active.as_ref().is_some_and(|file| file.grows);
-        if leaves && self.options.prewrite {
-            self.begin_file(self.frame.total() as u64, Some(self.options.file_bytes))?;
-        } else {
-            self.make_room(self.prewrites().then_some(self.options.file_bytes))?;
-        }
+        self.make_room(self.options.prewrite.then_some(self.options.file_bytes))?;
         self.write_frame(records.len() as u64)?;
         self.closed = false;
         Ok(self.next - 1)
-    }
-
-    /// Whether a file that is begun now is to be written with zeros first. For long frames only if its space is at
-    /// hand: what zeros save of a sync is nothing beside writing so many bytes twice.
-    fn prewrites(&self) -> bool {
-        self.options.prewrite && (!self.long || self.spare.is_some() || !self.free.is_empty() || self.saving)
     }
 
     /// Makes every commit so far durable; returns the last one.
@@ -258,11 +239,7 @@ impl LogWriter {
     /// The work of making the next file's space ready, unless it is ready or not wanted: to be run while commits
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
-        let grows = self.long && self.active.as_ref().is_some_and(|active| active.grows);
-        let wanted = self.options.prewrite
-            && self.spare.is_none()
-            && self.stopped.is_none()
-            && (!grows || !self.free.is_empty());
+        let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
         let bytes = if self.saving { self.options.file_bytes / SMALLER } else { self.options.file_bytes };
         wanted.then(|| self.space_job(bytes))
     }
@@ -373,7 +350,8 @@ impl LogWriter {
         let fits = self.active.as_ref().is_some_and(|active| {
             let end = active.end + frame_bytes;
             // Space that was not taken beforehand is the disk's; then a file's size is only a habit.
-            let grows = active.grows && (active.first == self.next || end <= self.options.file_bytes);
+            let grows =
+                !self.options.prewrite && (active.first == self.next || end <= self.options.file_bytes);
             end <= active.room || grows
         });
         if fits { Ok(()) } else { self.begin_file(frame_bytes, prewrite) }
@@ -382,22 +360,16 @@ impl LogWriter {
     /// Writes the encoded frame of `records` commits at the end of the active file.
     fn write_frame(&mut self, records: u64) -> Result<(), Error> {
         let Some(active) = &mut self.active else { return Ok(()) };
-        let mut end = active.end;
-        let written = self.frame.finish(&active.marker).try_for_each(|piece| {
-            active.file.write_at(piece, end)?;
-            end += piece.len() as u64;
-            Ok(())
-        });
-        self.frame.let_go();
-        if let Err(error) = written {
+        let bytes = self.frame.finish(&active.marker);
+        if let Err(error) = active.file.write_at(bytes, active.end) {
             return Err(self.take_back(error));
         }
-        self.stats.bytes += end - active.end;
-        active.end = end;
-        active.room = active.room.max(end);
+        active.end += bytes.len() as u64;
+        active.room = active.room.max(active.end);
         self.next += records;
         self.stats.commits += records;
         self.stats.frames += 1;
+        self.stats.bytes += bytes.len() as u64;
         Ok(())
     }
 
@@ -410,8 +382,6 @@ impl LogWriter {
             match active.file.set_len(active.end).and_then(|()| active.file.sync()) {
                 Ok(()) => {
                     self.durable = self.next - 1;
-                    // What comes next takes rows away, in short frames: they are to find space made ready.
-                    self.long = false;
                     return Error::DiskFull { path };
                 }
                 Err(error) => return self.poison("cut back", path, error),
@@ -456,9 +426,7 @@ impl LogWriter {
         self.stats.files_begun += 1;
         self.stats.files_recycled += u64::from(space.recycled);
         let room = space.bytes.max(end);
-        let grows = prewrite.is_none();
-        self.active =
-            Some(Active { name, number, first: self.next, file: space.file, marker, end, room, grows });
+        self.active = Some(Active { name, number, first: self.next, file: space.file, marker, end, room });
         Ok(())
     }
 

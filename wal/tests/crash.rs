@@ -22,8 +22,7 @@ struct Known {
 }
 
 fn small(prewrite: bool) -> LogOptions {
-    // About half of the frames are long.
-    LogOptions { prewrite, long_frame_bytes: 500, ..options(3000) }
+    LogOptions { prewrite, ..options(3000) }
 }
 
 fn work(log: &mut LogWriter, known: &mut Known, dice: &mut Dice, steps: usize) -> Result<(), Error> {
@@ -44,9 +43,9 @@ fn work(log: &mut LogWriter, known: &mut Known, dice: &mut Dice, steps: usize) -
                 log.retire(known.from.saturating_sub(1))?;
             }
             _ => {
-                // Forward by one large frame, which needs a file of its own, and may be written in pieces.
+                // Forward by one large frame, which needs a file of its own.
                 known.tried = known.tried.max(log.next_lsn());
-                append(log, [3_500, 17_000][dice.roll(2) as usize])?;
+                append(log, 3500)?;
             }
         }
     }

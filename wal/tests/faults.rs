@@ -11,13 +11,8 @@ use common::lossy::{Fault, LossyDisk};
 use common::{append, lsns, open, open_from, options};
 use logwood_wal::{Disk, Error, LogOptions, LogWriter, Lsn, MemoryDisk};
 
-/// Whether space is prewritten, and from which length on frames do without.
-type Kind = (bool, usize);
-
-const KINDS: [Kind; 3] = [(true, 32 << 10), (true, 500), (false, 32 << 10)];
-
-fn small((prewrite, long_frame_bytes): Kind) -> LogOptions {
-    LogOptions { prewrite, long_frame_bytes, ..options(2500) }
+fn small(prewrite: bool) -> LogOptions {
+    LogOptions { prewrite, ..options(2500) }
 }
 
 /// Commits durably, rotating and retiring as it goes; returns what was acknowledged, and what failed first.
@@ -40,18 +35,18 @@ fn work(log: &mut LogWriter, rounds: usize) -> (Lsn, Result<(), Error>) {
 }
 
 /// How many calls the work takes when nothing fails.
-fn calls(kind: Kind) -> u64 {
+fn calls(prewrite: bool) -> u64 {
     let disk = LossyDisk::new(&MemoryDisk::new(), None);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let (mut log, ..) = open(&shared, small(kind)).unwrap();
+    let (mut log, ..) = open(&shared, small(prewrite)).unwrap();
     work(&mut log, 12).1.unwrap();
     log.close().unwrap();
     disk.calls()
 }
 
-fn reopen(disk: &Arc<dyn Disk>, kind: Kind, acknowledged: Lsn) {
+fn reopen(disk: &Arc<dyn Disk>, prewrite: bool, acknowledged: Lsn) {
     let from = acknowledged.saturating_sub(5);
-    let (mut log, recovered, replayed) = open_from(disk, small(kind), from).unwrap();
+    let (mut log, recovered, replayed) = open_from(disk, small(prewrite), from).unwrap();
     let from = from.max(recovered.first);
     let commits = lsns(&replayed);
     assert!(recovered.last >= acknowledged);
@@ -63,12 +58,12 @@ fn reopen(disk: &Arc<dyn Disk>, kind: Kind, acknowledged: Lsn) {
 
 #[test]
 fn a_failed_call_poisons_the_writer_until_the_log_is_reopened() {
-    for kind in KINDS {
-        for call in 1..=calls(kind) {
+    for prewrite in [true, false] {
+        for call in 1..=calls(prewrite) {
             for fault in [Fault::Once(call, ErrorKind::Other), Fault::Always(call, ErrorKind::Other)] {
                 let disk = LossyDisk::new(&MemoryDisk::new(), Some(fault));
                 let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-                let Ok((mut log, ..)) = open(&shared, small(kind)) else { continue };
+                let Ok((mut log, ..)) = open(&shared, small(prewrite)) else { continue };
                 let (acknowledged, result) = work(&mut log, 12);
                 let failed = match result {
                     Ok(()) => log.close().map(drop),
@@ -87,7 +82,7 @@ fn a_failed_call_poisons_the_writer_until_the_log_is_reopened() {
                 }
                 disk.set_fault(None);
                 drop(log);
-                reopen(&shared, kind, acknowledged);
+                reopen(&shared, prewrite, acknowledged);
             }
         }
     }
@@ -95,11 +90,11 @@ fn a_failed_call_poisons_the_writer_until_the_log_is_reopened() {
 
 #[test]
 fn a_full_disk_fails_commits_cleanly_and_they_go_on_once_there_is_room() {
-    for kind in KINDS {
-        for call in 1..=calls(kind) {
+    for prewrite in [true, false] {
+        for call in 1..=calls(prewrite) {
             let disk = LossyDisk::new(&MemoryDisk::new(), None);
             let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-            let (mut log, ..) = open(&shared, small(kind)).unwrap();
+            let (mut log, ..) = open(&shared, small(prewrite)).unwrap();
             let opened = disk.calls();
             disk.set_fault(Some(Fault::Always(opened + call, ErrorKind::StorageFull)));
             let (acknowledged, result) = work(&mut log, 12);
@@ -110,24 +105,24 @@ fn a_full_disk_fails_commits_cleanly_and_they_go_on_once_there_is_room() {
                     let (last, result) = work(&mut log, 12);
                     assert!(result.is_ok() && last >= acknowledged + 12, "{call}: {result:?}");
                     drop(log);
-                    reopen(&shared, kind, last);
+                    reopen(&shared, prewrite, last);
                     continue;
                 }
                 // Not where the space was taken beforehand: a write or sync of the log itself.
                 Err(error) => assert!(log.poisoned(), "{call}: {error}"),
             }
             drop(log);
-            reopen(&shared, kind, acknowledged);
+            reopen(&shared, prewrite, acknowledged);
         }
     }
 }
 
 #[test]
 fn a_full_disk_at_the_growth_of_a_file_is_no_poison() {
-    for kind in KINDS {
+    for prewrite in [true, false] {
         let disk = LossyDisk::new(&MemoryDisk::new(), None);
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let (mut log, ..) = open(&shared, small(kind)).unwrap();
+        let (mut log, ..) = open(&shared, small(prewrite)).unwrap();
         let mut full = 0;
         for _ in 0..30 {
             // The write fails; what cleans up after it does not.
@@ -142,7 +137,7 @@ fn a_full_disk_at_the_growth_of_a_file_is_no_poison() {
                 }
                 // In prewritten space there is room by the disk's own word: that it takes it back is a failure.
                 Err(error) => {
-                    assert!(kind.0 && log.poisoned(), "{error}");
+                    assert!(prewrite && log.poisoned(), "{error}");
                     break;
                 }
                 Ok(_) => {}
@@ -151,22 +146,8 @@ fn a_full_disk_at_the_growth_of_a_file_is_no_poison() {
         assert!(full > 0);
         disk.set_fault(None);
         drop(log);
-        assert!(open(&shared, small(kind)).is_ok());
+        assert!(open(&shared, small(prewrite)).is_ok());
     }
-}
-
-#[test]
-fn a_log_that_was_too_full_for_a_long_frame_asks_for_space_for_short_ones() {
-    let disk = LossyDisk::new(&MemoryDisk::new(), None);
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let (mut log, ..) = open(&shared, small((true, 500))).unwrap();
-    append(&mut log, 700).unwrap();
-    assert!(log.wants_space().is_none());
-    disk.set_fault(Some(Fault::Once(disk.calls() + 1, ErrorKind::StorageFull)));
-    assert!(matches!(append(&mut log, 700), Err(Error::DiskFull { .. })));
-    log.prepare().unwrap();
-    append(&mut log, 10).unwrap();
-    assert_eq!((log.stats().files_begun, log.next_lsn()), (2, 3));
 }
 
 #[test]

@@ -178,40 +178,6 @@ fn a_log_without_prewriting_grows_as_it_is_written() {
     assert_eq!(disk.list().unwrap(), [name(2)], "what is not prewritten is not recycled");
 }
 
-/// Values of a megabyte were written three times: as zeros, and over them, and in a segment.
-#[test]
-fn a_long_frame_is_not_written_over_zeros() {
-    let disk = disk();
-    let options = || LogOptions { long_frame_bytes: 1_000, ..options(16_384) };
-    let (mut log, ..) = open(&disk, options()).unwrap();
-    for _ in 0..8 {
-        append(&mut log, 3_000).unwrap();
-    }
-    assert!(log.wants_space().is_none());
-    assert_eq!(log.stats().files_begun, 2);
-    assert_eq!(disk.map(&name(1)).unwrap().len() + disk.map(&name(2)).unwrap().len(), {
-        log.stats().file_bytes as usize
-    });
-    // Short frames have their space written ahead as soon as it is ready.
-    append(&mut log, 10).unwrap();
-    assert_eq!(log.stats().files_begun, 2);
-    log.prepare().unwrap();
-    append(&mut log, 10).unwrap();
-    assert_eq!((log.stats().files_begun, disk.map(&name(3)).unwrap().len()), (3, 16_384));
-    // Long ones take what is there: the rest of that file, and then what was retired.
-    append(&mut log, 3_000).unwrap();
-    log.sync().unwrap();
-    log.retire(8).unwrap();
-    log.prepare().unwrap();
-    for _ in 0..5 {
-        append(&mut log, 3_000).unwrap();
-    }
-    assert_eq!((log.stats().files_begun, log.stats().files_recycled), (4, 1));
-    drop(log);
-    let (_, recovered, replayed) = open(&disk, options()).unwrap();
-    assert_eq!((recovered.last, replayed.len() as u64), (16, 16 - recovered.first + 1));
-}
-
 #[test]
 fn syncs_happen_once_and_only_where_there_is_something() {
     let disk = disk();

@@ -15,7 +15,6 @@ pub(crate) fn options(seed: u64, expect_at_least: Lsn) -> LogOptions {
         file_bytes: [1536, 4096][(seed % 2) as usize],
         recycle_files: 1,
         prewrite: seed % 3 != 2,
-        long_frame_bytes: [200, 32 << 10][(seed / 2 % 2) as usize],
         seed,
         clock: Arc::new(ManualClock::new(1_000_000)),
         expect_at_least,

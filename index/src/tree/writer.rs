@@ -1,7 +1,5 @@
 //! The one that writes: insertion, splitting, publication.
 
-use bytes::Bytes;
-
 use super::entry::{EntryArena, EntryRef};
 use super::node::{FANOUT, Slot};
 use super::nodes::NodeArena;
@@ -57,22 +55,6 @@ impl Tree {
     pub fn insert(&mut self, lsn: u64, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_room()?;
         let entry = self.entries.append(lsn, key, value)?;
-        self.insert_entry(lsn, key, entry);
-        Ok(())
-    }
-
-    /// [`insert`](Self::insert) of a value, which is shared rather than copied if it is long.
-    ///
-    /// # Errors
-    /// Those of [`insert`](Self::insert).
-    pub fn insert_shared(&mut self, lsn: u64, key: &[u8], value: &Bytes) -> Result<()> {
-        self.check_room()?;
-        let entry = self.entries.append_shared(lsn, key, value)?;
-        self.insert_entry(lsn, key, entry);
-        Ok(())
-    }
-
-    fn insert_entry(&mut self, lsn: u64, key: &[u8], entry: EntryRef) {
         let (mut path, mut node) = (Path::default(), self.writable_root());
         loop {
             let words = self.nodes.get(node);
@@ -83,10 +65,10 @@ impl Tree {
                 node = self.writable_child(node, place.child());
             } else if place.equal {
                 words.set_entry(place.index, entry);
-                return;
+                return Ok(());
             } else {
                 self.place(node, place.index, entry, path);
-                return;
+                return Ok(());
             }
         }
     }
@@ -98,8 +80,7 @@ impl Tree {
         Snapshot::new(Published {
             root: self.root,
             nodes: self.nodes.chunks_mut().share(),
-            entries: self.entries.share_words(),
-            long: self.entries.share_long(),
+            entries: self.entries.chunks_mut().share(),
             len: self.len,
             memory_bytes,
             _epoch: self.nodes.publish(),

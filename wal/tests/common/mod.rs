@@ -28,7 +28,7 @@ pub fn commit_of(record: &Record<'_>) -> Commit {
 /// A commit that says its own number, padded to some length.
 pub fn numbered(lsn: Lsn, bytes: usize) -> OpsBuffer {
     let mut ops = OpsBuffer::new();
-    ops.push_shared(1, format!("key {lsn}").as_bytes(), &vec![lsn as u8; bytes].into()).unwrap();
+    ops.push(1, Kind::Put, format!("key {lsn}").as_bytes(), &vec![lsn as u8; bytes]).unwrap();
     ops
 }
 
