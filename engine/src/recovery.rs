@@ -241,17 +241,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    let (reserve, strays): (Vec<&str>, Vec<&str>) =
-        strays(&names, &tables).into_iter().partition(|name| *name == files::RESERVE);
-    // It may be the room that the rest takes.
-    remove(&disk, &reserve)?;
-    let (manifest, numbers) = match created {
-        Some(created) => created,
-        None => Manifest::open(&disk, options.clock.clone(), rows.seed()?, next_file)?,
-    };
-    // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
-    // state in which it names them.
-    remove(&disk, &strays)?;
+    let (manifest, numbers) = open_manifest(&disk, &options, &rows, created, (&names, &tables), next_file)?;
     let version = Version {
         lsn,
         flushed: rows.flushed()?,
@@ -334,6 +324,29 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     }
     shared.writer()?.with(|log, _| log.retire(flushed))?;
     Ok(())
+}
+
+/// Opens the manifest for writing, unless it was created just now, and throws strays away.
+fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    rows: &ManifestRows,
+    created: Option<(Manifest, FileNumbers)>,
+    (names, tables): (&[String], &Tables),
+    next_file: u64,
+) -> Result<(Manifest, FileNumbers)> {
+    let (reserve, strays): (Vec<&str>, Vec<&str>) =
+        strays(names, tables).into_iter().partition(|name| *name == files::RESERVE);
+    // It may be the room that the rest takes.
+    remove(disk, &reserve)?;
+    let opened = match created {
+        Some(created) => created,
+        None => Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?,
+    };
+    // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
+    // state in which it names them.
+    remove(disk, &strays)?;
+    Ok(opened)
 }
 
 /// Segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are found by
