@@ -133,7 +133,7 @@ fn verify(found: &Found<'_, u64>) -> Outcome {
 
 fn explore(seed: u64) -> Result<Coverage, explore::Failure> {
     let mut coverage = explore::crashes(seed, 10, |disk, ledger| run(disk, ledger, seed), verify)?;
-    coverage.add(&explore::faults(seed, |disk, ledger| run(disk, ledger, seed), verify)?);
+    coverage.add(&explore::faults(seed, 10, |disk, ledger| run(disk, ledger, seed), verify)?);
     Ok(coverage)
 }
 

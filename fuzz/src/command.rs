@@ -126,7 +126,7 @@ impl Explore {
             let plan = Plan::of(seed);
             let tried = plan.crashes(seed, self.double).and_then(|coverage| {
                 shared.coverage.lock().add(&coverage);
-                if with_faults { plan.faults(seed) } else { Ok(Coverage::default()) }
+                if with_faults { plan.faults(seed, self.double) } else { Ok(Coverage::default()) }
             });
             match tried {
                 Ok(coverage) => shared.coverage.lock().add(&coverage),

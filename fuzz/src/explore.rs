@@ -130,7 +130,8 @@ fn crash_again<T>(
 }
 
 /// Runs a program again and again, each time with another of its disk calls failing, and verifies what it leaves
-/// when it is killed, or loses power.
+/// when it is killed, or loses power. One time in `double_one_in` the verification loses power behind each of its calls,
+/// as in [`crashes`]: what a call failed to make durable may still be seen by the recovery, and then be gone.
 ///
 /// How each call fails, and whether the later ones do, too, follows from the seed. Errors that the run returns are what
 /// it was told of, and expected; a panic is a failure, and so is a [`Violation`].
@@ -139,6 +140,7 @@ fn crash_again<T>(
 /// The first [`Failure`].
 pub fn faults<T: Clone + Default>(
     seed: u64,
+    double_one_in: u64,
     run: impl Fn(&SimulatedDisk, &Ledger<T>) -> Outcome,
     verify: impl Fn(&Found<'_, T>) -> Outcome,
 ) -> Result<Coverage, Failure> {
@@ -176,9 +178,17 @@ pub fn faults<T: Clone + Default>(
             End::PowerLoss(crash) => disk.crash(crash),
         };
         coverage.kills += u64::from(end == End::Kill);
-        let find = Found { disk: &found, told: &ledger.last(), end, draw: rng.next_u64() };
-        guarded(|| verify(&find))
-            .map_err(|reason| failure(format!("{story}, then {end:?}"), reason.to_string()))?;
+        let again = double_one_in > 0 && rng.chance(1, double_one_in);
+        if again {
+            found.record();
+        }
+        let (story, told) = (format!("{story}, then {end:?}"), ledger.last());
+        let find = Found { disk: &found, told: &told, end, draw: rng.next_u64() };
+        guarded(|| verify(&find)).map_err(|reason| failure(story.clone(), reason.to_string()))?;
+        if again {
+            coverage.double_crashes += crash_again(&found, &told, &mut rng, &verify)
+                .map_err(|(second, reason)| failure(format!("{story}, then {second}"), reason))?;
+        }
     }
     Ok(coverage)
 }

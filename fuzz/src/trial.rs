@@ -91,14 +91,16 @@ impl Plan {
         )
     }
 
-    /// Has each disk call of a short run fail.
+    /// Has each disk call of a short run fail, and one in `double_one_in` of the recoveries lose power behind each of its
+    /// calls.
     ///
     /// # Errors
     /// The first broken promise.
-    pub fn faults(&self, seed: u64) -> Result<Coverage, Failure> {
+    pub fn faults(&self, seed: u64, double_one_in: u64) -> Result<Coverage, Failure> {
         let plan = self.clone().shorter();
         explore::faults::<Told>(
             seed,
+            double_one_in,
             |disk, ledger| Ok(plan.run(disk, ledger).map(drop)?),
             |found| Ok(survival::verify(&plan, found)?),
         )

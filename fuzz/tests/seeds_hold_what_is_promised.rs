@@ -16,7 +16,7 @@ fn explore(seed: u64) -> Coverage {
     let plan = Plan::of(seed);
     let mut coverage = plan.crashes(seed, 80).unwrap_or_else(|failure| panic!("{failure}"));
     if seed < WITH_FAULTS {
-        coverage.add(&plan.faults(seed).unwrap_or_else(|failure| panic!("{failure}")));
+        coverage.add(&plan.faults(seed, 80).unwrap_or_else(|failure| panic!("{failure}")));
     }
     coverage
 }
