@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Bound;
 use std::path::Path;
 
 /// Errors are printed, never acted on.
@@ -32,6 +33,25 @@ pub(crate) enum Sync {
 pub(crate) enum End {
     First,
     Last,
+}
+
+impl End {
+    /// The keys from this end up to `start`, that one included; all, without one.
+    pub(crate) fn bounds(self, start: Option<&[u8]>) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        match (start, self) {
+            (None, _) => (Bound::Unbounded, Bound::Unbounded),
+            (Some(start), Self::First) => (Bound::Included(start), Bound::Unbounded),
+            (Some(start), Self::Last) => (Bound::Unbounded, Bound::Included(start)),
+        }
+    }
+
+    /// The next row of an iterator that can be asked for either end.
+    pub(crate) fn next<I: DoubleEndedIterator>(self, rows: &mut I) -> Option<I::Item> {
+        match self {
+            Self::First => rows.next(),
+            Self::Last => rows.next_back(),
+        }
+    }
 }
 
 /// How an engine is opened.

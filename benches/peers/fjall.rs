@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use fjall::{
-    Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
-};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 
 use crate::data;
 use crate::engine::{End, Reads, Result, Row, Settings, Store, Sync, Writes, fail};
@@ -110,17 +108,9 @@ impl Reads for Reading<'_> {
     }
 
     fn range(&mut self, start: Option<&[u8]>, end: End, limit: usize, row: Row<'_>) -> Result {
-        let mut rows: Iter = match (start, end) {
-            (None, _) => self.snapshot.iter(self.keyspace),
-            (Some(start), End::First) => self.snapshot.range(self.keyspace, start..),
-            (Some(start), End::Last) => self.snapshot.range(self.keyspace, ..=start),
-        };
+        let mut rows = self.snapshot.range::<&[u8], _>(self.keyspace, end.bounds(start));
         for _ in 0..limit {
-            let next = match end {
-                End::First => rows.next(),
-                End::Last => rows.next_back(),
-            };
-            let Some(next) = next else { break };
+            let Some(next) = end.next(&mut rows) else { break };
             let (key, value) = next.into_inner()?;
             row(&key, &value)?;
         }

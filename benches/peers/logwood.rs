@@ -115,12 +115,7 @@ struct Reading {
 
 impl Reading {
     fn rows(&self, start: Option<&[u8]>, end: End) -> Result<Range<'_>> {
-        let bounds = match (start, end) {
-            (None, _) => (Bound::Unbounded, Bound::Unbounded),
-            (Some(start), End::First) => (Bound::Included(start), Bound::Unbounded),
-            (Some(start), End::Last) => (Bound::Unbounded, Bound::Included(start)),
-        };
-        Ok(self.snapshot.range(self.keyspace, bounds)?)
+        Ok(self.snapshot.range(self.keyspace, end.bounds(start))?)
     }
 }
 
@@ -133,11 +128,7 @@ impl Reads for Reading {
     fn range(&mut self, start: Option<&[u8]>, end: End, limit: usize, row: Row<'_>) -> Result {
         let mut rows = self.rows(start, end)?;
         for _ in 0..limit {
-            let next = match end {
-                End::First => rows.next(),
-                End::Last => rows.next_back(),
-            };
-            let Some(next) = next else { break };
+            let Some(next) = end.next(&mut rows) else { break };
             let (key, value) = next?;
             row(&key, &value)?;
         }

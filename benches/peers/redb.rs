@@ -116,17 +116,9 @@ impl Reads for Reading {
     }
 
     fn range(&mut self, start: Option<&[u8]>, end: End, limit: usize, row: Row<'_>) -> Result {
-        let mut rows = match (start, end) {
-            (None, _) => self.table.range::<&[u8]>(..)?,
-            (Some(start), End::First) => self.table.range(start..)?,
-            (Some(start), End::Last) => self.table.range(..=start)?,
-        };
+        let mut rows = self.table.range::<&[u8]>(end.bounds(start))?;
         for _ in 0..limit {
-            let next = match end {
-                End::First => rows.next(),
-                End::Last => rows.next_back(),
-            };
-            let Some(next) = next else { break };
+            let Some(next) = end.next(&mut rows) else { break };
             let (key, value) = next?;
             row(key.value(), value.value())?;
         }

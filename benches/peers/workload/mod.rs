@@ -109,7 +109,7 @@ const fn first(
     kind: Kind,
     run: fn(&mut Bench) -> Result<Figures>,
 ) -> Workload {
-    Workload { name, title, chapter, kind, always: true, run }
+    Workload { always: true, ..row(name, title, chapter, kind, run) }
 }
 
 use Chapter::{Ascending, Bulk5, Commits, Fill, Large, OpenAborted, OpenClean, OpenCold, Table};
