@@ -53,16 +53,12 @@ impl Store for Logwood {
     fn pop(&self, end: End, popped: &mut dyn FnMut(&[u8]) -> Result) -> Result {
         let mut tx = self.db.begin();
         tx.set_durability(Durability::Buffered);
-        let mut rows = tx.range(self.keyspace, (Bound::Unbounded, Bound::Unbounded))?;
         let row = match end {
-            End::First => rows.next(),
-            End::Last => rows.next_back(),
+            End::First => tx.pop_first(self.keyspace)?,
+            End::Last => tx.pop_last(self.keyspace)?,
         };
-        drop(rows);
-        let Some(row) = row else { fail!("nothing to pop") };
-        let (key, _) = row?;
+        let Some((key, _)) = row else { fail!("nothing to pop") };
         popped(&key)?;
-        tx.delete(self.keyspace, &key)?;
         tx.commit()?;
         Ok(())
     }

@@ -23,6 +23,14 @@ use crate::sync::Mutex;
 use crate::version::Version;
 use crate::write_set::{RowKey, WriteSet};
 
+/// Deleted ranges that a memtable remembers at most, give or take a commit: each range that is read steps over them.
+const MEMTABLE_RANGES_MAX: usize = 1_000;
+
+/// Whether a memtable is to be frozen.
+pub(crate) fn is_full(memtable: &Memtable, bytes_max: usize) -> bool {
+    memtable.memory_bytes() >= bytes_max || memtable.range_count() >= MEMTABLE_RANGES_MAX
+}
+
 /// A commit on its way.
 pub(crate) struct Request {
     writes: Arc<WriteSet>,
@@ -139,8 +147,7 @@ impl Committer {
     /// Makes what was applied visible. Freezes the memtable when it is full.
     fn show(&mut self, lsn: Lsn) {
         let view = self.memtable.publish();
-        let full = self.memtable.memory_bytes() >= self.memtable_bytes_max;
-        if full {
+        if is_full(&self.memtable, self.memtable_bytes_max) {
             self.freeze_as(lsn, view);
             return;
         }

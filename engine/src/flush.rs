@@ -8,10 +8,12 @@
 //!    opening removes; after it the log is not needed up to there.
 //! 4. Readers get the new version; the log's files are let go.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use logwood_index::{Direction, MemtableView};
+use bytes::Bytes;
+use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 use logwood_wal::Lsn;
 
 use crate::error::Result;
@@ -53,7 +55,8 @@ struct Change {
 }
 
 /// Writes a memtable as segments, and names them in the manifest. What it deleted of older segments by ranges is
-/// noted there, or they are given up: no deletion of a range stands in a segment.
+/// noted there, or they are given up, or what they have of it gets tombstones: no deletion of a range stands in a
+/// segment.
 fn write(
     shared: &Shared,
     manifest: &mut Manifest,
@@ -61,14 +64,18 @@ fn write(
     memtable: &MemtableView,
 ) -> Result<Change> {
     let tables = snapshot.hold.version()?.tables.clone();
+    let Clips { clipped, graves } = clip(&tables, memtable);
     let mut writer = TableWriter::new(shared, manifest, 0);
-    for number in memtable.keyspaces() {
+    let numbers: BTreeSet<u32> = memtable.keyspaces().into_iter().chain(graves.keys().copied()).collect();
+    for number in numbers {
         if keyspace::is_live(snapshot, crate::Keyspace(number))? {
+            let graves = graves.get(&number).map_or(&[][..], Vec::as_slice);
+            let mut rows = rows_of(memtable, number, graves);
             let bottom = !tables.contains_key(&number);
-            write_keyspace(&mut writer, memtable, number, bottom)?;
+            writer.write_run(number, &mut *rows, bottom, memtable.max_lsn())?;
         }
     }
-    let change = Change { added: writer.finish()?, clipped: clip(&tables, memtable) };
+    let change = Change { added: writer.finish()?, clipped };
     let mut edit = Edit::default().flushed(memtable.max_lsn());
     change.added.iter().for_each(|table| edit.add_table(table));
     for (table, clipped) in &change.clipped {
@@ -81,16 +88,58 @@ fn write(
     Ok(change)
 }
 
-/// The tables that the memtable's deletions of ranges concern.
-fn clip(tables: &Tables, memtable: &MemtableView) -> Vec<(Arc<Table>, Clipped)> {
-    let mut clipped = Vec::new();
+/// What a memtable's deletions of ranges do to the tables.
+#[derive(Default)]
+struct Clips {
+    clipped: Vec<(Arc<Table>, Clipped)>,
+    /// By keyspace: tables with those of the ranges that are not noted of them.
+    graves: BTreeMap<u32, Vec<(Arc<Table>, Vec<KeyRange>)>>,
+}
+
+fn clip(tables: &Tables, memtable: &MemtableView) -> Clips {
+    let mut clips = Clips::default();
     for number in memtable.keyspaces_with_ranges() {
         let ranges = memtable.ranges(number, ALL);
         for table in tables.get(&number).into_iter().flat_map(|levels| levels.tables()) {
-            clipped.extend(table.without(&ranges).map(|left| (table.clone(), left)));
+            let Some((clipped, left)) = table.without(&ranges) else { continue };
+            if !left.is_empty() && matches!(clipped, Clipped::To(_)) {
+                clips.graves.entry(number).or_default().push((table.clone(), left));
+            }
+            clips.clipped.push((table.clone(), clipped));
         }
     }
-    clipped
+    clips
+}
+
+/// The memtable's rows of a keyspace, and a tombstone for each row of the graves that it does not have.
+fn rows_of(memtable: &MemtableView, number: u32, graves: &[(Arc<Table>, Vec<KeyRange>)]) -> Box<dyn Entries> {
+    let rows = Box::new(memtable.scan(number, ALL, Direction::Forward)) as Box<dyn Entries>;
+    if graves.is_empty() {
+        return rows;
+    }
+    let dead = graves.iter().map(|(table, ranges)| {
+        let table = table.clone();
+        let scan = move |range: KeyRange| table.scan(range.bounds(), &[], Direction::Forward);
+        Box::new(Tombstones(Chain::new(ranges.clone().into_iter().map(scan)))) as Box<dyn Entries>
+    });
+    Box::new(Merge::new(std::iter::once(rows).chain(dead).collect(), Direction::Forward))
+}
+
+/// A run's keys, deleted.
+struct Tombstones<E>(E);
+
+impl<E: Entries> Entries for Tombstones<E> {
+    fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
+        self.0.next()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        None
+    }
 }
 
 /// Makes an edit that names new segments. Those of an edit that was not made go; those of one that the next
@@ -101,16 +150,6 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
             added.iter().for_each(|table| table.let_go());
         }
     })
-}
-
-fn write_keyspace(
-    writer: &mut TableWriter<'_>,
-    memtable: &MemtableView,
-    number: u32,
-    bottom: bool,
-) -> Result<()> {
-    let mut rows = memtable.scan(number, ALL, Direction::Forward);
-    writer.write_run(number, &mut rows, bottom, memtable.max_lsn())
 }
 
 fn install(shared: &Shared, change: &Change, flushed: Lsn) {

@@ -154,6 +154,11 @@ impl ManifestRows {
         decode_ranges(row).ok_or_else(|| malformed(&key))
     }
 
+    /// Whether all that is said of tables can be understood.
+    pub(crate) fn check_tables(&self) -> Result<()> {
+        self.tables()?.iter().try_for_each(|(id, _)| self.hidden(*id).map(drop))
+    }
+
     pub(crate) fn tables(&self) -> Result<Vec<(u64, TableRow)>> {
         let mut tables = Vec::new();
         for (key, row) in self.rows.range(TABLE.to_vec()..) {

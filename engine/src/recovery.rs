@@ -19,7 +19,7 @@ use bytes::Bytes;
 use logwood_index::{KeyRange, Memtable, MemtableView};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
 
-use crate::commit::Committer;
+use crate::commit::{Committer, is_full};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hold::Hold;
@@ -175,7 +175,7 @@ impl Replay {
                 }
             }
         }
-        if self.memtable.memory_bytes() >= self.bytes_max {
+        if is_full(&self.memtable, self.bytes_max) {
             let view = std::mem::take(&mut self.memtable).publish();
             self.frozen.insert(0, view);
         }

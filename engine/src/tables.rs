@@ -21,6 +21,11 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 }
 
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
+/// Deleted ranges that the manifest notes of a segment at most: each edit of them writes them all, and who reads the
+/// segment steps over them.
+const HIDDEN_RANGES_MAX: usize = 256;
+/// Bytes of their keys, at most.
+const HIDDEN_BYTES_MAX: usize = 256 << 10;
 
 impl Table {
     /// Opens the segment of this number, of the database of identity `seed`, as the manifest describes it.
@@ -80,20 +85,33 @@ impl Table {
         self.hidden.iter().map(|range| self.segment.estimate_entries(range.bounds())).sum()
     }
 
-    /// What a deletion of these ranges makes of it: nothing if it does not concern it.
-    pub(crate) fn without(&self, ranges: &[KeyRange]) -> Option<Clipped> {
+    /// What a deletion of these ranges, ascending, makes of it: nothing if it does not concern it. Those that hide
+    /// most are noted as long as there is room for them; the others are left to tombstones.
+    pub(crate) fn without(&self, ranges: &[KeyRange]) -> Option<(Clipped, Vec<KeyRange>)> {
         let SegmentMeta { min_key, max_key, .. } = self.segment.meta();
-        let mut hidden = self.hidden.to_vec();
-        let mut touched = false;
-        for range in ranges.iter().filter(|range| range.meets(min_key, max_key)) {
-            touched = true;
-            range.clone().add_to(&mut hidden);
-        }
-        if !touched {
+        let mut met: Vec<_> = ranges.iter().filter(|range| range.meets(min_key, max_key)).collect();
+        if met.is_empty() {
             return None;
         }
+        let mut hidden = self.hidden.to_vec();
+        if hidden.len() + met.len() > HIDDEN_RANGES_MAX {
+            met.sort_by_cached_key(|range| std::cmp::Reverse(self.segment.estimate_entries(range.bounds())));
+        }
+        let mut bytes: usize = hidden.iter().map(KeyRange::key_bytes).sum();
+        let mut left = Vec::new();
+        for range in met {
+            let is_one_more = hidden.len() >= HIDDEN_RANGES_MAX && !range.joins(&hidden);
+            if is_one_more || bytes + range.key_bytes() > HIDDEN_BYTES_MAX {
+                left.push(range.clone());
+                continue;
+            }
+            bytes += range.key_bytes();
+            range.clone().add_to(&mut hidden);
+        }
+        left.sort_unstable();
         let gone = hidden.iter().any(|range| range.covers(min_key, max_key));
-        Some(if gone { Clipped::Gone } else { Clipped::To(self.placed(self.level, hidden.into())) })
+        let clipped = if gone { Clipped::Gone } else { Clipped::To(self.placed(self.level, hidden.into())) };
+        Some((clipped, left))
     }
 
     /// Has the file removed once no version holds it.

@@ -87,15 +87,19 @@ impl Transaction {
     }
 
     /// Removes the first row of a keyspace, and returns it. A queue that is popped so takes the same time for each
-    /// row, however many were popped before.
+    /// row, however many were popped before. As a `range` does, it passes over counters that only this transaction
+    /// adds to.
     ///
     /// # Errors
     /// Those of reading and of [`Transaction::put`].
     pub fn pop_first(&mut self, keyspace: Keyspace) -> Result<Option<Row>> {
         let all = (Bound::Unbounded, Bound::Unbounded);
         let Some((key, value)) = self.range(keyspace, all)?.next().transpose()? else { return Ok(None) };
-        // There is nothing before it, so that all up to it can go.
-        self.delete_range(keyspace, (Bound::Unbounded, Bound::Included(&key)))?;
+        // There is no row before it, so that all up to it can go, but for what this transaction adds there.
+        let up_to = (Bound::Unbounded, Bound::Excluded(&key[..]));
+        let added = self.writes.additions_in(keyspace, up_to).next_back().cloned();
+        let start = added.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.delete_range(keyspace, (start, Bound::Included(&key)))?;
         Ok(Some((key, value)))
     }
 
@@ -106,7 +110,10 @@ impl Transaction {
     pub fn pop_last(&mut self, keyspace: Keyspace) -> Result<Option<Row>> {
         let all = (Bound::Unbounded, Bound::Unbounded);
         let Some((key, value)) = self.range(keyspace, all)?.next_back().transpose()? else { return Ok(None) };
-        self.delete_range(keyspace, (Bound::Included(&key), Bound::Unbounded))?;
+        let behind = (Bound::Excluded(&key[..]), Bound::Unbounded);
+        let added = self.writes.additions_in(keyspace, behind).next().cloned();
+        let end = added.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.delete_range(keyspace, (Bound::Included(&key), end))?;
         Ok(Some((key, value)))
     }
 

@@ -258,7 +258,9 @@ impl Version {
         runs: &mut Vec<Box<dyn Entries + 'a>>,
     ) {
         for (_, memtable) in self.memtables() {
-            if memtable.entry_count() > 0 {
+            if memtable.entry_count() > 0 && hidden.is_empty() {
+                runs.push(Box::new(memtable.scan(keyspace.0, bounds, direction)));
+            } else if memtable.entry_count() > 0 {
                 let memtable = memtable.clone();
                 runs.push(between(bounds, &hidden, direction, move |bounds| {
                     Box::new(memtable.scan(keyspace.0, bounds, direction))
@@ -300,9 +302,6 @@ fn between<'a>(
     direction: Direction,
     scan: impl Fn(Bounds<'_>) -> Box<dyn Entries + 'a> + Send + 'a,
 ) -> Box<dyn Entries + 'a> {
-    if hidden.is_empty() {
-        return scan(bounds);
-    }
     let mut gaps = KeyRange::gaps(bounds, hidden);
     if direction == Direction::Backward {
         gaps.reverse();

@@ -25,9 +25,11 @@ pub(crate) struct WriteSet {
     additions: BTreeMap<RowKey, i64>,
     /// Ranges of each keyspace that are deleted, before the rows are written: ascending, with gaps between them.
     ranges: BTreeMap<u32, Vec<KeyRange>>,
+    /// At least what they take of `bytes`.
+    ranges_bytes: usize,
     /// At least what all of it takes in the log.
     bytes: usize,
-    /// How many of the rows are removals.
+    /// How many of the rows are removals, and how often a range was deleted.
     removals: usize,
 }
 
@@ -54,15 +56,18 @@ impl WriteSet {
 
     /// Deletes all rows within bounds, those of this set included.
     pub(crate) fn delete_range(&mut self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<()> {
+        for bound in [bounds.0, bounds.1] {
+            if let Bound::Included(key) | Bound::Excluded(key) = bound {
+                limits::check_row(key, &[])?;
+            }
+        }
         let Some(range) = KeyRange::within(bounds) else { return Ok(()) };
-        let end = range.end.as_deref().unwrap_or_default();
-        limits::check_row(&range.start, &[])?;
-        limits::check_row(end, &[])?;
-        let added = ROW_BYTES + range.start.len() + end.len();
+        let added = ROW_BYTES + range.key_bytes();
         self.check_room(added)?;
         self.forget(keyspace.0, range.bounds());
         // What it merges with is counted on: at least what all of it takes.
         self.bytes += added;
+        self.ranges_bytes += added;
         self.removals += 1;
         range.add_to(self.ranges.entry(keyspace.0).or_default());
         Ok(())
@@ -133,7 +138,8 @@ impl WriteSet {
     }
 
     fn removed_keys_bytes(&self) -> usize {
-        self.rows.iter().filter(|(_, value)| value.is_none()).map(|((_, key), _)| key.len()).sum()
+        let keys = self.rows.iter().filter(|(_, value)| value.is_none()).map(|((_, key), _)| key.len());
+        keys.sum::<usize>() + self.ranges_bytes
     }
 
     pub(crate) fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
@@ -154,6 +160,16 @@ impl WriteSet {
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Option<&Option<Bytes>> {
         let own = self.rows.get(&(keyspace.0, Bytes::copy_from_slice(key)));
         own.or_else(|| self.hides(keyspace.0, key).then_some(&None))
+    }
+
+    /// The counters within bounds that this set adds to.
+    pub(crate) fn additions_in(
+        &self,
+        keyspace: Keyspace,
+        bounds: Bounds<'_>,
+    ) -> impl DoubleEndedIterator<Item = &Bytes> {
+        let within = row_bounds(keyspace.0, bounds).filter(|_| !self.additions.is_empty());
+        within.map(|within| self.additions.range(within)).into_iter().flatten().map(|(row, _)| &row.1)
     }
 
     /// What this set adds to the counter at `key`.
@@ -271,6 +287,7 @@ mod tests {
         Put(u32, u8, usize),
         Delete(u32, u8),
         Add(u32, u8),
+        DeleteRange(u32, u8, u8),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -281,6 +298,8 @@ mod tests {
                 .prop_map(|(keyspace, key, len)| Step::Put(keyspace, key, len)),
             (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Delete(keyspace, key)),
             (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Add(keyspace, key)),
+            (keyspace(), any::<u8>(), any::<u8>())
+                .prop_map(|(keyspace, a, b)| Step::DeleteRange(keyspace, a, b)),
         ];
         prop::collection::vec(step, 1..80)
     }
@@ -290,12 +309,19 @@ mod tests {
         #[test]
         fn what_a_set_counts_is_never_less_than_what_the_log_takes(steps in steps()) {
             let mut set = WriteSet::default();
+            let mut deletions = 0;
             for step in steps {
                 let key = |byte: u8| vec![byte % 16; usize::from(byte) * 8];
                 match step {
                     Step::Put(space, byte, len) => set.put(Keyspace(space), &key(byte), &vec![1; len]),
                     Step::Delete(space, byte) => set.delete(Keyspace(space), &key(byte)),
                     Step::Add(space, byte) => set.add(Keyspace(space), &key(byte), 1),
+                    Step::DeleteRange(space, a, b) => {
+                        let (low, high) = (key(a), key(b));
+                        let bounds = (Bound::Excluded(&low[..]), Bound::Included(&high[..]));
+                        deletions += usize::from(KeyRange::within(bounds).is_some());
+                        set.delete_range(Keyspace(space), bounds)
+                    }
                 }
                 .unwrap();
             }
@@ -307,7 +333,8 @@ mod tests {
             let (rows, counters) = (rows.encoded_bytes(), counters.encoded_bytes());
             // Each of a commit's two lists takes five bytes more in the log at most, the end of the commit one.
             prop_assert!(rows + counters + 2 * 5 < set.bytes + LISTS_BYTES);
-            prop_assert_eq!(set.removals, set.rows().filter(|(_, value)| value.is_none()).count());
+            let removals = set.rows().filter(|(_, value)| value.is_none()).count();
+            prop_assert_eq!(set.removals, removals + deletions);
         }
     }
 
@@ -322,5 +349,18 @@ mod tests {
         assert!(set.takes_away());
         set.put(space, b"more", &[0; 300]).unwrap();
         assert!(!set.takes_away());
+    }
+
+    /// A full disk could not be left by deleting ranges of long keys: only what single removals take was allowed for.
+    #[test]
+    fn a_set_that_deletes_ranges_of_long_keys_takes_away() {
+        let space = Keyspace(3);
+        let mut set = WriteSet::default();
+        for n in 0..100 {
+            let (low, high) = ([n; 1_000], [n + 2; 1_000]);
+            set.delete_range(space, (Bound::Included(&low), Bound::Included(&high))).unwrap();
+        }
+        assert!(set.takes_away());
+        assert_eq!(set.ranges_of(space.0).count(), 1);
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ops::Bound;
+
 use logwood::{Batch, Database, Error, Options, View, limits};
 
 fn here() -> tempfile::TempDir {
@@ -79,6 +81,16 @@ fn rows_over_the_limits_are_refused_and_those_at_the_limits_are_not() {
     let error = batch.put(space, &too_long, b"v").unwrap_err();
     assert!(matches!(error, Error::TooLarge { what: "key", .. }), "{error}");
     assert!(batch.delete(space, &too_long).is_err());
+    for end in [Bound::Included(&too_long[..]), Bound::Excluded(&too_long[..])] {
+        for bounds in [(end, Bound::Unbounded), (Bound::Unbounded, end)] {
+            let error = batch.delete_range(space, bounds).unwrap_err();
+            assert!(matches!(error, Error::TooLarge { what: "key", .. }), "{error}");
+        }
+    }
+    for end in [Bound::Included(&longest[..]), Bound::Excluded(&longest[..])] {
+        batch.delete_range(space, (end, Bound::Unbounded)).unwrap();
+        batch.delete_range(space, (Bound::Unbounded, end)).unwrap();
+    }
     let large = vec![0; limits::VALUE_BYTES_MAX + 1];
     let error = batch.put(space, b"k", &large).unwrap_err();
     assert!(matches!(error, Error::TooLarge { what: "value", .. }), "{error}");

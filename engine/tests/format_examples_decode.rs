@@ -174,13 +174,8 @@ fn the_schema_of_the_log() {
     assert_eq!(text, SCHEMA);
 }
 
-#[test]
-fn the_manifest() {
-    let (db, disk) = database();
-    let fruit = db.keyspace("fruit").unwrap();
-    db.transact(|tx| tx.put(fruit, b"apple", b"red")).unwrap();
-    db.flush().unwrap();
-    db.close().unwrap();
+/// All rows that were put into the manifest, by the number of the record, and where it ended.
+fn manifest_rows(disk: Arc<dyn Disk>) -> (Rows, u64) {
     let mut found = Rows::new();
     let mut manifest = Follower::open(disk, "manifest", 0).unwrap();
     while let Some(record) = manifest.next().unwrap() {
@@ -189,8 +184,37 @@ fn the_manifest() {
             found.insert((record.lsn().to_string(), op.key.to_vec()), op.value.to_vec());
         }
     }
+    (found, manifest.position())
+}
+
+#[test]
+fn the_manifest() {
+    let (db, disk) = database();
+    let fruit = db.keyspace("fruit").unwrap();
+    db.transact(|tx| tx.put(fruit, b"apple", b"red")).unwrap();
+    db.flush().unwrap();
+    db.close().unwrap();
+    let (found, position) = manifest_rows(disk);
     assert_eq!(found, rows("manifest"));
-    assert_eq!(manifest.position(), 5, "the last record closes the manifest");
+    assert_eq!(position, 5, "the last record closes the manifest");
+}
+
+#[test]
+fn the_manifest_with_a_deleted_range() {
+    let (db, disk) = database();
+    let fruit = db.keyspace("fruit").unwrap();
+    db.transact(|tx| [b"apple", b"peach", b"plums"].iter().try_for_each(|key| tx.put(fruit, *key, b"")))
+        .unwrap();
+    db.flush().unwrap();
+    db.transact(|tx| tx.delete_range(fruit, (Bound::Included(b"apricot"), Bound::Excluded(b"plum"))))
+        .unwrap();
+    db.flush().unwrap();
+    let told = rows("manifest-hidden");
+    let (found, _) = manifest_rows(disk);
+    let third: Rows = found.into_iter().filter(|((record, _), _)| record == "3").collect();
+    assert_eq!(third, told);
+    let keys: Vec<_> = db.snapshot().prefix(fruit, b"").unwrap().map(|row| row.unwrap().0).collect();
+    assert_eq!(keys, ["apple", "plums"]);
 }
 
 #[test]

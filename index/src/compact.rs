@@ -13,7 +13,8 @@
 //!   and the newer one in a newer segment. So what is moved down takes everything older on its way with it;
 //! - a tombstone is dropped only where nothing older than the inputs can lie below.
 //!
-//! Each choice moves a segment down, so a sequence of them ends.
+//! Each choice moves a segment down, or frees one of the last level from what is deleted of it, so a sequence of them
+//! ends.
 
 use bytes::Bytes;
 
@@ -26,7 +27,7 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// Entries, tombstones included.
     pub entries: u64,
-    /// Entries that are tombstones.
+    /// Entries that are tombstones, or were deleted since: at the last level only these are left.
     pub tombstones: u64,
     /// Its smallest key.
     pub min_key: Bytes,
@@ -41,7 +42,7 @@ impl SegmentInfo {
         self.min_key <= other.max_key && other.min_key <= self.max_key
     }
 
-    /// More than half of it does nothing but hide what lies below.
+    /// More than half of it is dead, or does nothing but hide what lies below.
     fn is_mostly_tombstones(&self) -> bool {
         self.tombstones > self.entries / 2
     }
@@ -215,12 +216,27 @@ impl<'a> Levels<'a> {
         self.at(level).iter().min_by_key(|segment| dragged(segment) * 1000 / u128::from(segment.bytes.max(1)))
     }
 
-    /// Sends a segment that is mostly tombstones down to what it hides, so that scans need not walk over it.
+    /// Sends a segment that is mostly tombstones down to what it hides, so that scans need not walk over it, or writes
+    /// one of the last level anew, so that its space comes back.
     fn settle_tombstones(&self) -> Option<Compaction> {
-        (1..self.last).find_map(|level| {
+        (1..=self.last).find_map(|level| {
             let segment = self.at(level).iter().find(|segment| segment.is_mostly_tombstones())?;
-            Some(self.compaction(level, vec![segment], level + 1))
+            Some(match level < self.last {
+                true => self.compaction(level, vec![segment], level + 1),
+                false => self.rewritten(segment),
+            })
         })
+    }
+
+    /// The compaction of a segment of the last level, and small neighbours, into that level.
+    fn rewritten(&self, segment: &SegmentInfo) -> Compaction {
+        Compaction {
+            level: self.last,
+            inputs: self.joined(&[segment], self.last).iter().map(|segment| segment.id).collect(),
+            output_level: self.last,
+            drop_tombstones: true,
+            trivial_move: false,
+        }
     }
 
     /// The compaction of `inputs`, newest first, with what they overlap in `output_level`.
@@ -290,6 +306,18 @@ mod tests {
         assert_eq!(choose(&[vec![segment(1, 50, 0..=9)]], &options()), None);
         assert_eq!(choose_full(&[], &options()), None);
         assert_eq!(choose_full(&[vec![], vec![], vec![], vec![segment(1, 50, 0..=9)]], &options()), None);
+    }
+
+    /// Space of deleted ranges never came back: below the last level there was nowhere to send their segment.
+    #[test]
+    fn what_is_mostly_deleted_at_the_last_level_is_written_anew_there() {
+        let mostly = with_tombstones(6, segment(2, 50, 4..=9));
+        let levels = [vec![], vec![], vec![], vec![segment(1, 50, 0..=3), mostly]];
+        let chosen = choose(&levels, &options()).unwrap();
+        assert_eq!((chosen.level, chosen.output_level, &chosen.inputs[..]), (3, 3, &[2][..]));
+        assert!(chosen.drop_tombstones && !chosen.trivial_move);
+        let half = with_tombstones(5, segment(2, 50, 4..=9));
+        assert_eq!(choose(&[vec![], vec![], vec![], vec![segment(1, 50, 0..=3), half]], &options()), None);
     }
 
     #[test]

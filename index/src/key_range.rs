@@ -4,6 +4,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use crate::segment::KEY_BYTES_MAX;
+
 /// The keys from `start` on, up to but without `end`; `None`: to the last key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyRange {
@@ -17,17 +19,16 @@ pub struct KeyRange {
 type OwnBounds = (Bound<Bytes>, Bound<Bytes>);
 
 impl KeyRange {
-    /// The keys within `bounds`; `None` if there can be none.
+    /// The keys within `bounds`; `None` if there can be none. Neither end is longer than the longest key, or than the
+    /// bounds are.
     pub fn within((start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> Option<Self> {
-        // The next greater key is the same one with a zero behind it.
-        let after = |key: &[u8]| Bytes::from([key, &[0]].concat());
         let start = match start {
             Bound::Included(key) => Bytes::copy_from_slice(key),
-            Bound::Excluded(key) => after(key),
+            Bound::Excluded(key) => after(key)?,
             Bound::Unbounded => Bytes::new(),
         };
         let end = match end {
-            Bound::Included(key) => Some(after(key)),
+            Bound::Included(key) => after(key),
             Bound::Excluded(key) => Some(Bytes::copy_from_slice(key)),
             Bound::Unbounded => None,
         };
@@ -37,6 +38,11 @@ impl KeyRange {
 
     fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    /// The bytes of its two keys.
+    pub fn key_bytes(&self) -> usize {
+        self.start.len() + self.end.as_ref().map_or(0, Bytes::len)
     }
 
     /// Whether `key` lies in it.
@@ -69,16 +75,29 @@ impl KeyRange {
 
     /// Adds a range to a list that ascends and has gaps between its ranges; so it has again.
     pub fn add_to(self, ranges: &mut Vec<Self>) {
+        let (first, last) = self.touched(ranges);
         let Self { mut start, mut end } = self;
-        // Those that end before it begins stay before it, those that begin behind its end stay behind it.
-        let first = ranges.partition_point(|range| range.end.as_ref().is_some_and(|other| *other < start));
-        let last = ranges.partition_point(|range| end.as_ref().is_none_or(|end| range.start <= *end));
         if let Some(touched) = ranges.get(first..last).filter(|touched| !touched.is_empty()) {
             start = start.min(touched[0].start.clone());
             let furthest = touched[touched.len() - 1].end.clone();
             end = end.zip(furthest).map(|(end, furthest)| end.max(furthest));
         }
-        ranges.splice(first..last.max(first), [Self { start, end }]);
+        ranges.splice(first..last, [Self { start, end }]);
+    }
+
+    /// Whether it would become one with a range of such a list.
+    pub fn joins(&self, ranges: &[Self]) -> bool {
+        let (first, last) = self.touched(ranges);
+        first < last
+    }
+
+    /// Where those of such a list are that it overlaps, or touches.
+    fn touched(&self, ranges: &[Self]) -> (usize, usize) {
+        // Those that end before it begins stay before it, those that begin behind its end stay behind it.
+        let first =
+            ranges.partition_point(|range| range.end.as_ref().is_some_and(|other| *other < self.start));
+        let last = ranges.partition_point(|range| self.end.as_ref().is_none_or(|end| range.start <= *end));
+        (first, last.max(first))
     }
 
     /// Whether `key` lies in a range of such a list.
@@ -92,10 +111,8 @@ impl KeyRange {
         let own = |bound: Bound<&[u8]>| bound.map(Bytes::copy_from_slice);
         let Some(whole) = Self::within(bounds) else { return Vec::new() };
         let (mut gaps, mut start) = (Vec::new(), own(bounds.0));
-        for range in ranges {
-            if range.end.as_ref().is_some_and(|end| *end <= whole.start) {
-                continue;
-            }
+        let first = ranges.partition_point(|range| range.end.as_ref().is_some_and(|end| *end <= whole.start));
+        for range in &ranges[first..] {
             if whole.end.as_ref().is_some_and(|end| *end <= range.start) {
                 break;
             }
@@ -123,6 +140,19 @@ impl KeyRange {
             Bound::Unbounded => !key.is_empty(),
         }
     }
+}
+
+/// The first key behind `key`; `None` if there is none.
+fn after(key: &[u8]) -> Option<Bytes> {
+    if key.len() < KEY_BYTES_MAX {
+        return Some(Bytes::from([key, &[0]].concat()));
+    }
+    // No key begins with one of the greatest length.
+    let key = &key[..KEY_BYTES_MAX];
+    let last = key.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut next = key[..=last].to_vec();
+    next[last] += 1;
+    Some(next.into())
 }
 
 #[cfg(test)]
@@ -195,5 +225,20 @@ mod tests {
         assert_eq!(KeyRange::within((Bound::Included(b"b"), Bound::Excluded(b"b"))), None);
         assert_eq!(KeyRange::within((Bound::Excluded(b"a"), Bound::Excluded(b"a\0"))), None);
         assert!(KeyRange::within((Bound::Included(b"b"), Bound::Included(b"b"))).is_some());
+    }
+
+    /// A row under a longest key could not be popped: the key behind it was one too long.
+    #[test]
+    fn behind_a_longest_key_comes_a_shorter_one() {
+        let longest = [vec![b'k'; KEY_BYTES_MAX - 2], vec![u8::MAX; 2]].concat();
+        let range = KeyRange::within((Bound::Included(&longest), Bound::Included(&longest))).unwrap();
+        assert_eq!(range.end.as_deref(), Some(&[vec![b'k'; KEY_BYTES_MAX - 3], vec![b'l']].concat()[..]));
+        assert!(range.contains(&longest));
+        let behind = KeyRange::within((Bound::Excluded(&longest), Bound::Unbounded)).unwrap();
+        assert!(!behind.contains(&longest));
+        let last = vec![u8::MAX; KEY_BYTES_MAX];
+        assert_eq!(KeyRange::within((Bound::Excluded(&last), Bound::Unbounded)), None);
+        let whole = KeyRange::within((Bound::Unbounded, Bound::Included(&last))).unwrap();
+        assert!(whole.end.is_none() && whole.contains(&last));
     }
 }

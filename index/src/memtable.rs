@@ -137,6 +137,11 @@ impl Memtable {
         self.tree.memory_bytes() + self.ranges.memory_bytes()
     }
 
+    /// How many deleted ranges are remembered: those that touch are one.
+    pub fn range_count(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// How many entries there are in all keyspaces, tombstones included.
     pub fn len(&self) -> usize {
         self.tree.len()

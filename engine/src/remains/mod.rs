@@ -155,7 +155,7 @@ impl Remains {
         let path = self.disk.path(files::MANIFEST);
         let error = match manifest::read(&self.disk) {
             Ok(rows) if !rows.is_empty() => {
-                match rows.check_format(&path).and(rows.tables()).and(rows.seed()) {
+                match rows.check_format(&path).and(rows.check_tables()).and(rows.seed()) {
                     Ok(_) => return Ok(rows),
                     Err(error @ Error::NotADatabase { .. }) => return Err(error),
                     Err(error) => error,

@@ -81,6 +81,8 @@ fn write_log(disk: &SimulatedDisk) -> Result<(), Error> {
         let mut ops = OpsBuffer::new();
         ops.push(1, Kind::Put, &[commit], &[commit; 90])?;
         ops.push(2, Kind::Delete, &[commit; 3], b"")?;
+        let end = [commit, 7];
+        ops.push(3, Kind::DeleteRange, &[commit], &end[..2 * usize::from(commit % 2)])?;
         writer.append(&[&[&ops], &[&ops, &ops]])?;
         writer.sync()?;
     }
@@ -107,7 +109,12 @@ pub fn log_frame(data: &[u8]) {
     let lsns: Vec<Lsn> = frame.records().map(|record| record.lsn).collect();
     assert!(lsns.iter().copied().eq(frame.first()..=frame.last()), "{lsns:?} follow one another");
     for op in frame.records().flat_map(|record| record.ops) {
-        assert!(op.kind == Kind::Put || op.value.is_empty(), "{op:?}");
+        let sound = match op.kind {
+            Kind::Put => true,
+            Kind::Delete => op.value.is_empty(),
+            Kind::DeleteRange => op.value.is_empty() || op.key < op.value,
+        };
+        assert!(sound, "{op:?}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! A whole database, with something in every model, whose files anyone may have written to.
 
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use logwood::{
     Bucket, BucketOptions, Collection, Database, Direction, Disk, Filter, Graph, ManualClock, Metric,
     Options, PutOptions, Query, Relation, Result, Schema, SearchOptions, Transaction, VectorSchema, Vectors,
+    View,
 };
 use serde_json::json;
 
@@ -60,7 +62,34 @@ pub(super) fn write(disk: &SimulatedDisk, flushed: bool) -> Result<()> {
             db.flush()?;
         }
     }
+    if flushed {
+        delete_a_range(&db)?;
+    }
     db.close()
+}
+
+/// Rows of a keyspace in a segment, of which the manifest says that some were deleted.
+fn delete_a_range(db: &Database) -> Result<()> {
+    let rows = db.keyspace("rows")?;
+    db.transact(|tx| (0..40_u32).try_for_each(|n| tx.put(rows, &n.to_be_bytes(), &[7; 50])))?;
+    db.flush()?;
+    let (low, high) = (10_u32.to_be_bytes(), 30_u32.to_be_bytes());
+    db.transact(|tx| tx.delete_range(rows, (Bound::Included(&low), Bound::Excluded(&high))))?;
+    db.flush()
+}
+
+/// Reads the rows of that keyspace from both ends, pops two, and deletes all.
+fn use_rows(db: &Database) -> Result<()> {
+    let (rows, all) = (db.keyspace("rows")?, (Bound::Unbounded, Bound::Unbounded));
+    let view = db.snapshot();
+    let forward = view.range(rows, all)?.collect::<Result<Vec<_>>>();
+    let backward = view.range(rows, all)?.rev().collect::<Result<Vec<_>>>();
+    if let (Ok(forward), Ok(backward)) = (&forward, &backward) {
+        assert!(forward.iter().eq(backward.iter().rev()), "a range is the same from both ends");
+    }
+    db.transact(|tx| tx.pop_first(rows))?;
+    db.transact(|tx| tx.pop_last(rows))?;
+    db.transact(|tx| tx.delete_range(rows, all))
 }
 
 type Question = fn(&Database) -> Result<String>;
@@ -147,6 +176,7 @@ pub(super) fn exercise(disk: &SimulatedDisk) {
     let _ = logwood::check_on(Arc::new(disk.clone()));
     let Ok(db) = open(disk) else { return };
     let _ = answers(&db);
+    let _ = use_rows(&db);
     let _ = db.transact(|tx| write_round(tx, ROUNDS));
     let changes: [fn(&mut Transaction) -> Result<()>; 7] = [
         |tx| Collection::open(tx, "documents")?.delete(tx, "key 0 0", None).map(drop),

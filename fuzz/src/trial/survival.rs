@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logwood::{Database, Error, ManualClock};
+use logwood::{Database, Error, ManualClock, Task};
 
 use super::chronicle::{Done, Made, Told, replay};
 use super::{BEGINNING, Plan};
@@ -156,6 +156,8 @@ fn goes_on(plan: &Plan, disk: &SimulatedDisk, clock: &ManualClock, made: &Made) 
     }
     db.flush()?;
     one_log_file(disk)?;
+    // A flush gives up segments of which everything is deleted; their files go in a step of their own.
+    db.run(Task::RemoveFiles)?;
     db.close()?;
     let report = logwood::check_on(Arc::new(disk.clone()))?;
     if !report.findings.is_empty() {
