@@ -180,6 +180,7 @@ fn the_manifest() {
     let fruit = db.keyspace("fruit").unwrap();
     db.transact(|tx| tx.put(fruit, b"apple", b"red")).unwrap();
     db.flush().unwrap();
+    assert_eq!(db.snapshot().len(fruit).unwrap(), 1);
     db.close().unwrap();
     let mut found = Rows::new();
     let mut manifest = Follower::open(disk, "manifest", 0).unwrap();

@@ -319,7 +319,7 @@ impl LogWriter {
             self.encode(&[&[]])?;
             match self.begin_file(self.frame.total() as u64, None) {
                 // Then the close goes behind the other commits.
-                Err(Error::DiskFull { .. }) => {}
+                Err(Error::DiskFull { .. }) => self.retire(up_to)?,
                 begun => {
                     begun?;
                     self.retire(up_to)?;

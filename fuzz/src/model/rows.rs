@@ -63,6 +63,8 @@ pub enum Read {
     Range { from: u64, to: u64, reverse: bool, limit: usize },
     /// The counter.
     Count,
+    /// How many rows there are.
+    Len,
 }
 
 /// Something to change.
@@ -126,7 +128,7 @@ impl Part for Rows {
     fn reads() -> Vec<Read> {
         let gets = (0..=ROWS).map(Read::Get);
         let backwards = Read::Range { from: 0, to: ROWS + 1, reverse: true, limit: usize::MAX };
-        gets.chain([backwards, Read::Count]).collect()
+        gets.chain([backwards, Read::Count, Read::Len]).collect()
     }
 
     fn verify(&self, _: &Handle, _: &Snapshot) -> Result<bool> {
@@ -150,6 +152,7 @@ impl Part for Rows {
                 said.map(Answer::Said)
             }
             Read::Count => counter(handle, view).map(Answer::said),
+            Read::Len => view.len(handle.rows).map(Answer::said),
         }
     }
 
@@ -165,6 +168,7 @@ impl Part for Rows {
                 })
             }
             Read::Count => Answer::said(self.counter),
+            Read::Len => Answer::said(self.rows.len() as u64),
         }
     }
 
@@ -187,8 +191,9 @@ impl Part for Rows {
     }
 
     fn draw_read(draws: &mut Draws) -> Read {
-        match draws.below(4) {
+        match draws.below(5) {
             0 => Read::Count,
+            4 => Read::Len,
             1 => {
                 let from = draws.below(ROWS);
                 let to = from + draws.below(ROWS - from) + 1;
