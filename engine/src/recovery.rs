@@ -5,21 +5,24 @@
 //! 1. The lock is taken; the manifest is read without being written.
 //! 2. The segments that it names are opened.
 //! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
-//! 4. Strays are removed: files that a crash kept from being named by the manifest, or from being removed; and the
-//!    reserve, so that there is room for what follows.
-//! 5. The manifest is opened for writing, which begins a new file of it.
+//! 4. The reserve is removed, so that there is room for what follows. The manifest is opened for writing, which begins
+//!    a new file of it.
+//! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed. Not before,
+//!    since a manifest that was only read may be lost again, and name them.
 //!
-//! A crash in between finds the same, or less to do, the next time.
+//! A crash in between finds the same, or less to do, the next time. Of a database that was closed there is nothing to do
+//! from 4 on: the manifest is opened by its first edit, and until then nothing is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use logwood_index::{KeyRange, Memtable, MemtableView};
-use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
+use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn, Recovered};
 
 use crate::commit::{Committer, is_full};
+use crate::count::Lengths;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hold::Hold;
@@ -240,11 +243,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let background = Arc::new(Background::new(background_error.clone()));
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
-    let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    remove_strays(&disk, &names, &tables)?;
+    let (log, found, mut replay) = open_log(&disk, &options, &rows)?;
+    let lsn = found.last;
     let (manifest, numbers) = match created {
         Some(created) => created,
-        None => Manifest::open(&disk, options.clock.clone(), rows.seed()?, next_file)?,
+        None => open_manifest(&disk, &options, &rows, &found, strays(&names, &tables), next_file)?,
     };
     let version = Version {
         lsn,
@@ -253,13 +256,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         active: replay.memtable.publish(),
         frozen: replay.frozen.into(),
         tables: Arc::new(tables),
+        counts: Arc::new(rows.counts()?),
     };
     let ids = Mutex::new(IdAllocator::after(last_id(version.clone())?));
     let published = Arc::new(Published::new(version, lsn));
-    let on_frozen = {
-        let background = background.clone();
-        Box::new(move || background.wake())
-    };
+    let woken = background.clone();
+    let on_frozen = Box::new(move || woken.wake());
     let committer = Committer::new(
         published.clone(),
         replay.memtable,
@@ -277,6 +279,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         ids,
         numbers,
         log_full: AtomicBool::new(false),
+        lengths: Lengths::default(),
         background,
         trash,
         blobs: Arc::default(),
@@ -287,12 +290,33 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     Ok(shared)
 }
 
-/// Recovers the log and replays what is not in segments. Returns its writer, the last commit, and the rows.
+/// Opens the manifest for writing and throws strays away. Of a database that was closed, and not written since, it stays
+/// as it was read.
+fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    rows: &ManifestRows,
+    log: &Recovered,
+    strays: Vec<&str>,
+    next_file: u64,
+) -> Result<(Manifest, FileNumbers)> {
+    if log.closed && rows.closed()? == Some(log.last) && strays.is_empty() {
+        return Manifest::unopened(disk, options.clock.clone(), rows.clone(), next_file);
+    }
+    let (reserve, others): (Vec<&str>, Vec<&str>) =
+        strays.into_iter().partition(|name| *name == files::RESERVE);
+    remove(disk, &reserve)?;
+    let opened = Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?;
+    remove(disk, &others)?;
+    Ok(opened)
+}
+
+/// Recovers the log and replays what is not in segments. Returns its writer, what was found, and the rows.
 fn open_log(
     disk: &Arc<dyn Disk>,
     options: &Options,
     rows: &ManifestRows,
-) -> Result<(LogWriter, Lsn, Replay)> {
+) -> Result<(LogWriter, Recovered, Replay)> {
     let flushed = rows.flushed()?;
     let log_options = LogOptions {
         prefix: files::LOG.to_owned(),
@@ -303,9 +327,8 @@ fn open_log(
         ..LogOptions::default()
     };
     let mut replay = Replay::new(options.memtable_bytes);
-    let (log, _) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
-    let lsn = log.next_lsn() - 1;
-    Ok((log, lsn, replay))
+    let (log, found) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
+    Ok((log, found, replay))
 }
 
 /// Lets go of the log's files whose commits are all in segments: a crash may have come between the flush and that.
@@ -325,33 +348,39 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
             }
         }
         shared.published.change(|version| Version { flushed, ..version.clone() });
+    } else if shared.manifest.lock().as_ref().is_some_and(Manifest::is_unopened) {
+        // The close left nothing to let go of.
+        return Ok(());
     }
     shared.writer()?.with(|log, _| log.retire(flushed))?;
     Ok(())
 }
 
-/// Removes segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are
-/// found by the objects' own sweep, which knows the rows.
-fn remove_strays(disk: &Arc<dyn Disk>, names: &[String], tables: &Tables) -> Result<()> {
-    let known = |number| tables.values().any(|levels| levels.tables().any(|table| table.id == number));
+/// Segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are found by
+/// the objects' own sweep, which knows the rows.
+fn strays<'a>(names: &'a [String], tables: &Tables) -> Vec<&'a str> {
+    let known: HashSet<u64> =
+        tables.values().flat_map(|levels| levels.tables()).map(|table| table.id).collect();
+    let is_stray = |name: &&str| {
+        let stray_segment =
+            files::number(name, files::SEGMENT).is_some_and(|number| !known.contains(&number));
+        let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
+        stray_segment || unfinished || *name == files::RESERVE
+    };
+    names.iter().map(String::as_str).filter(is_stray).collect()
+}
+
+/// Removes files durably.
+fn remove(disk: &Arc<dyn Disk>, names: &[&str]) -> Result<()> {
     let failed = |operation, name: &str, source| Error::Io {
         operation,
         path: disk.path(name),
         source: Arc::new(source),
     };
-    let is_stray = |name: &&String| {
-        let stray_segment = files::number(name, files::SEGMENT).is_some_and(|number| !known(number));
-        let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
-        stray_segment || unfinished || *name == files::RESERVE
-    };
-    let mut strays = names.iter().filter(is_stray).peekable();
-    if strays.peek().is_none() {
-        return Ok(());
-    }
-    for name in strays {
+    for name in names {
         disk.remove(name).map_err(|source| failed("remove", name, source))?;
     }
-    disk.sync_dir().map_err(|source| failed("sync", "", source))
+    if names.is_empty() { Ok(()) } else { disk.sync_dir().map_err(|source| failed("sync", "", source)) }
 }
 
 /// The greatest id that was given to a key.
