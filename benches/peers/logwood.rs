@@ -136,11 +136,6 @@ impl Reads for Reading {
     }
 
     fn len(&mut self) -> Result<u64> {
-        let mut rows = 0;
-        for row in self.rows(None, End::First)? {
-            row?;
-            rows += 1;
-        }
-        Ok(rows)
+        Ok(self.snapshot.len(self.keyspace)?)
     }
 }

@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::vector::Vectors;
 use crate::version::{Table, Trash};
-use crate::{affected, dictionary, files, follow, maintenance, object, recovery, tables};
+use crate::{affected, count, dictionary, files, follow, maintenance, object, recovery, tables};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -298,6 +298,7 @@ fn check_rows(disk: &Arc<dyn Disk>, names: &[String], report: &mut CheckReport) 
             error if object::check::is_missing(&error) => missing.push(error),
             error => report.add_error(&disk.path(""), &error),
         };
+        check_counts(disk, &view, &mut found)?;
         check_models(&view, &mut found)?;
         object::check::check(&view, &mut found)
     });
@@ -323,6 +324,23 @@ fn note_strays(
         let message = "no object has its contents there; background work removes it";
         report.add(Severity::Note, disk.path(name), 0, message);
     }
+}
+
+/// Checks what the manifest says of numbers of rows.
+fn check_counts(disk: &Arc<dyn Disk>, view: &Snapshot, found: &mut dyn FnMut(Error)) -> Result<()> {
+    let version = view.hold.version()?;
+    for (number, said) in version.counts.iter() {
+        let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+        let rows = match version.tables.get(number) {
+            Some(levels) => count::read_live_rows(levels, all)?,
+            None => 0,
+        };
+        if rows != *said {
+            let reason = format!("keyspace {number} has {rows} rows in segments, and {said} are counted");
+            found(Error::Corrupt { path: disk.path(files::MANIFEST), offset: 0, reason });
+        }
+    }
+    Ok(())
 }
 
 /// Checks the ids, and every collection, graph and vector field; goes on with the next one behind a fault.
@@ -396,6 +414,25 @@ mod tests {
         let view = db.snapshot();
         let (key, _) = view.prefix(place, &[]).unwrap().next().unwrap().unwrap();
         db.transact(|tx| tx.delete(place, &key)).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_count_of_rows_is_found() {
+        use crate::manifest::Edit;
+        use crate::view::View;
+        let db = Database::open("memory://", Options::new().background(false)).unwrap();
+        let rows = db.keyspace("rows").unwrap();
+        db.transact(|tx| (0..9_u8).try_for_each(|n| tx.put(rows, &[n], &[]))).unwrap();
+        db.flush().unwrap();
+        assert_eq!(db.snapshot().len(rows).unwrap(), 9);
+        for (count, is_sound) in [(9, true), (8, false)] {
+            let mut manifest = db.shared.manifest.lock();
+            let manifest = manifest.as_mut().unwrap();
+            let edit = Edit::default().counts(manifest.rows(), &[(rows.0, count)].into()).unwrap();
+            manifest.edit(edit).unwrap();
+            let report = db.check().unwrap();
+            assert_eq!(report.is_sound(), is_sound, "{report:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Compaction: segments are merged into the next level, so that a get asks few of them and space comes back.
 //!
 //! What to merge is a pure choice ([`logwood_index::compact`]); this is the doing. The order is the flush's:
-//! files, directory, manifest edit, version; and the merged files go once no version holds them.
+//! files, directory, manifest edit, version; and the merged files go once no version holds them. A merge may be long,
+//! and nothing depends on it: when the database is being closed it is given up between two rows, and its files go.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use logwood_index::compact::{Compaction, CompactionOptions, SegmentInfo, choose, choose_full};
 use logwood_index::{Direction, Merge};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flush::make_edit;
 use crate::keyspace::{self, Keyspace};
 use crate::manifest::{Edit, Manifest};
@@ -55,14 +56,19 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
             let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };
-            with_reserve(shared, || {
+            let changed = with_reserve(shared, || {
                 let change = carry_out(shared, manifest, *number, levels, &compaction)?;
-                change.make_durable(manifest)?;
+                change.make_durable(shared, manifest, *number, levels)?;
                 Ok(change)
-            })?
+            });
+            match changed {
+                // Given up, since the database is being closed.
+                Err(Error::Closed) if shared.background.is_stopped() => return Ok(false),
+                changed => changed?,
+            }
         } else {
             let change = Change { removed: levels.tables().cloned().collect(), added: Vec::new() };
-            with_reserve(shared, || change.make_durable(manifest))?;
+            with_reserve(shared, || change.make_durable(shared, manifest, *number, levels))?;
             change
         };
         install(shared, *number, &change);
@@ -83,8 +89,19 @@ impl Change {
         self.added.iter().any(|added| added.id == table.id)
     }
 
-    fn make_durable(&self, manifest: &mut Manifest) -> Result<()> {
-        let mut edit = Edit::default();
+    fn make_durable(
+        &self,
+        shared: &Shared,
+        manifest: &mut Manifest,
+        keyspace: u32,
+        levels: &Levels,
+    ) -> Result<()> {
+        // Those of the present version are as good: only flushes, for which this one has the manifest, change counts.
+        let mut counts = (*shared.published.current().counts).clone();
+        if self.added.is_empty() && levels.tables().count() == self.removed.len() {
+            counts.remove(&keyspace);
+        }
+        let mut edit = Edit::default().counts(manifest.rows(), &counts)?;
         self.removed.iter().for_each(|table| edit.remove_table(table.id));
         self.added.iter().for_each(|table| edit.add_table(table));
         let new = if self.removed.iter().any(|table| self.keeps(table)) { &[] } else { &self.added[..] };
@@ -129,7 +146,7 @@ fn carry_out(
     let run = |table: &Arc<Table>| table.scan(all, &[], Direction::Forward);
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
     let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
-    let mut writer = TableWriter::new(shared, manifest, level);
+    let mut writer = TableWriter::new(shared, manifest, level).until_stopped();
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
     Ok(Change { removed, added: writer.finish()? })
 }
@@ -140,10 +157,149 @@ fn install(shared: &Shared, keyspace: u32, change: &Change) {
         let levels = Arc::make_mut(all.entry(keyspace).or_default());
         change.removed.iter().for_each(|table| levels.remove(table.id));
         change.added.iter().for_each(|table| levels.insert(table.clone()));
+        let mut counts = version.counts.clone();
         if levels.tables().next().is_none() {
             all.remove(&keyspace);
+            Arc::make_mut(&mut counts).remove(&keyspace);
         }
-        Version { tables: Arc::new(all), ..version.clone() }
+        Version { tables: Arc::new(all), counts, ..version.clone() }
     });
     change.removed.iter().filter(|table| !change.keeps(table)).for_each(|table| table.let_go());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::{fmt, io};
+
+    use bytes::Bytes;
+    use logwood_wal::{Disk, File, Lock, MemoryDisk};
+
+    use crate::view::View;
+    use crate::{Database, Options};
+
+    use super::*;
+
+    /// A disk that has the database closed at the first write to a segment once it is armed, and counts from then on
+    /// what is written.
+    #[derive(Clone, Default)]
+    struct Closing {
+        disk: MemoryDisk,
+        armed: Arc<OnceLock<Arc<Shared>>>,
+        written: Arc<AtomicU64>,
+    }
+
+    impl fmt::Debug for Closing {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.disk.fmt(f)
+        }
+    }
+
+    impl Disk for Closing {
+        fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+            Ok(Arc::new(ClosingFile { file: self.disk.create(name)?, disk: self.clone() }))
+        }
+
+        fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+            self.disk.open(name)
+        }
+
+        fn map(&self, name: &str) -> io::Result<Bytes> {
+            self.disk.map(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.disk.rename(from, to)
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.disk.remove(name)
+        }
+
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.disk.list()
+        }
+
+        fn sync_dir(&self) -> io::Result<()> {
+            self.disk.sync_dir()
+        }
+
+        fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
+            self.disk.lock(name)
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.disk.path(name)
+        }
+    }
+
+    #[derive(Debug)]
+    struct ClosingFile {
+        file: Arc<dyn File>,
+        disk: Closing,
+    }
+
+    impl File for ClosingFile {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.file.read_at(buffer, offset)
+        }
+
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            if let Some(shared) = self.disk.armed.get() {
+                shared.background.stop();
+                self.disk.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            self.file.write_at(bytes, offset)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync()
+        }
+
+        fn set_len(&self, bytes: u64) -> io::Result<()> {
+            self.file.set_len(bytes)
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+    }
+
+    #[test]
+    fn a_close_does_not_wait_for_a_long_merge_and_leaves_nothing_of_it() {
+        const ROWS: u64 = 4_000;
+        let disk = Closing::default();
+        let options = || Options::new().background(false).reserve(false).seed(Some(1));
+        let db = Database::open_on(Arc::new(disk.clone()), options()).unwrap();
+        let space = db.keyspace("rows").unwrap();
+        for part in 0..4 {
+            let numbers = (0..ROWS).filter(|n| n % 4 == part);
+            db.transact(|tx| {
+                numbers.clone().try_for_each(|n| tx.put(space, &n.to_be_bytes(), &[part as u8; 1000]))
+            })
+            .unwrap();
+            db.flush().unwrap();
+        }
+        assert_eq!(db.snapshot().len(space).unwrap(), ROWS);
+        let segments = || {
+            let mut names = disk.list().unwrap();
+            names.retain(|name| name.ends_with(crate::files::SEGMENT));
+            names
+        };
+        let before = segments();
+        assert!(disk.armed.set(db.shared.clone()).is_ok());
+        assert!(!compact(&db.shared, choose_full, 4).unwrap(), "it is given up, which is no failure");
+        let written = disk.written.load(Ordering::Relaxed);
+        assert!(written < 600 << 10, "{written} bytes of {ROWS} rows of 1,000 were written");
+        db.close().unwrap();
+        assert_eq!(segments(), before, "neither is anything of it left, nor anything missing");
+
+        let plain: Arc<dyn Disk> = Arc::new(disk.disk.clone());
+        let db = Database::open_on(plain, options()).unwrap();
+        db.compact().unwrap();
+        assert!(segments().len() < before.len());
+        assert_eq!(db.snapshot().len(space).unwrap(), ROWS);
+        assert_eq!(db.check().unwrap().findings, []);
+    }
 }

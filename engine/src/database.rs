@@ -270,7 +270,8 @@ impl Database {
         check::check_on(self.shared.disk.clone())
     }
 
-    /// Closes the database: everything committed is durable, and the next opening has nothing to recover.
+    /// Closes the database: everything committed is durable, and the next opening has nothing to recover. A long log
+    /// is flushed first; background work that takes longer than that is given up.
     ///
     /// Snapshots stay readable; transactions that are still open can no longer commit.
     ///
@@ -288,19 +289,31 @@ impl Database {
             let _ = thread.join();
         }
         let Mode::Writer(group) = &self.shared.mode else { return Ok(()) };
-        let Some(manifest) = self.shared.manifest.lock().take() else { return Ok(()) };
+        if self.shared.manifest.lock().is_none() {
+            return Ok(());
+        }
         // First, since the rest may need the room.
         let given_back = self.shared.reserve.close(&self.shared);
+        // What fails here is in the log.
+        let tidied = flush::before_close(&self.shared)
+            .and_then(|flushed| maintenance::remove_dead_files(&self.shared).map(|_| flushed));
+        let Some(manifest) = self.shared.manifest.lock().take() else { return Ok(()) };
         let closed = group
-            .with(|log, _| log.close())
+            .with(|log, _| match tidied {
+                Ok(true) => log.close_behind(self.shared.published.current().flushed),
+                _ => log.close(),
+            })
             .map_err(Error::from)
-            .and_then(|lsn| manifest.close(lsn, self.shared.numbers.close()));
+            .and_then(|lsn| {
+                let counts = &self.shared.published.current().counts;
+                manifest.close(lsn, self.shared.numbers.close(), counts)
+            });
         // IMPORTANT: before the lock is released: a transaction that is still open must not write to what
         // another process opens.
         group.with(|log, _| log.stop());
         *self.shared.lock.lock() = None;
         let failed = self.shared.background.error.lock().take();
-        closed.and(given_back).and(failed.map_or(Ok(()), Err))
+        closed.and(given_back).and(tidied.map(drop)).and(failed.map_or(Ok(()), Err))
     }
 }
 

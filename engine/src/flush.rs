@@ -16,6 +16,7 @@ use bytes::Bytes;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 use logwood_wal::Lsn;
 
+use crate::count::{self, Counts};
 use crate::error::Result;
 use crate::keyspace;
 use crate::manifest::{Edit, Manifest};
@@ -52,6 +53,29 @@ struct Change {
     added: Vec<Arc<Table>>,
     /// Tables of which ranges were deleted, with what is left of them.
     clipped: Vec<(Arc<Table>, Clipped)>,
+    counts: Counts,
+}
+
+impl Change {
+    /// The tables behind it, `tables` being those before.
+    fn apply_to(&self, tables: &Tables) -> Tables {
+        let mut all = tables.clone();
+        for (table, left) in &self.clipped {
+            let number = table.segment.meta().keyspace;
+            let levels = Arc::make_mut(all.entry(number).or_default());
+            levels.remove(table.id);
+            if let Clipped::To(table) = left {
+                levels.insert(table.clone());
+            }
+            if levels.tables().next().is_none() {
+                all.remove(&number);
+            }
+        }
+        for table in &self.added {
+            Arc::make_mut(all.entry(table.segment.meta().keyspace).or_default()).insert(table.clone());
+        }
+        all
+    }
 }
 
 /// Writes a memtable as segments, and names them in the manifest. What it deleted of older segments by ranges is
@@ -75,8 +99,9 @@ fn write(
             writer.write_run(number, &mut *rows, bottom, memtable.max_lsn())?;
         }
     }
-    let change = Change { added: writer.finish()?, clipped };
-    let mut edit = Edit::default().flushed(memtable.max_lsn());
+    let mut change = Change { added: writer.finish()?, clipped, counts: Counts::new() };
+    change.counts = count::after_flush(snapshot, memtable, &change.apply_to(&tables))?;
+    let mut edit = Edit::default().flushed(memtable.max_lsn()).counts(manifest.rows(), &change.counts)?;
     change.added.iter().for_each(|table| edit.add_table(table));
     for (table, clipped) in &change.clipped {
         match clipped {
@@ -157,23 +182,11 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
 
 fn install(shared: &Shared, change: &Change, flushed: Lsn) {
     shared.published.change(|version| {
-        let mut all: Tables = (*version.tables).clone();
-        for (table, left) in &change.clipped {
-            let number = table.segment.meta().keyspace;
-            let levels = Arc::make_mut(all.entry(number).or_default());
-            levels.remove(table.id);
-            if let Clipped::To(table) = left {
-                levels.insert(table.clone());
-            }
-            if levels.tables().next().is_none() {
-                all.remove(&number);
-            }
-        }
-        for table in &change.added {
-            Arc::make_mut(all.entry(table.segment.meta().keyspace).or_default()).insert(table.clone());
-        }
         let frozen = version.frozen[..version.frozen.len().saturating_sub(1)].into();
-        Version { flushed, frozen, tables: Arc::new(all), ..version.clone() }
+        let tables = Arc::new(change.apply_to(&version.tables));
+        // What was counted meanwhile is of the tables before.
+        let counts = Arc::new(change.counts.clone());
+        Version { flushed, frozen, tables, counts, ..version.clone() }
     });
     let gone = change.clipped.iter().filter(|(_, left)| matches!(left, Clipped::Gone));
     gone.for_each(|(table, _)| table.let_go());
@@ -198,6 +211,33 @@ pub(crate) fn relieve_log(shared: &Arc<Shared>) -> Result<bool> {
         prepared => prepared?,
     }
     shared.log_full.store(false, Ordering::Release);
+    Ok(true)
+}
+
+/// Bytes of log that a close leaves to the next opening, which is quick to replay them.
+const CLOSED_LOG_BYTES: u64 = 256 << 10;
+
+/// Flushes everything if the next opening had too much of the log to read otherwise. Says whether all is flushed, so that
+/// the log's files can go. A disk that is too full for that keeps the log as it is.
+pub(crate) fn before_close(shared: &Arc<Shared>) -> Result<bool> {
+    let group = shared.writer()?;
+    let log = group.stats();
+    if log.file_bytes <= CLOSED_LOG_BYTES && log.files <= LOG_FILES_MAX {
+        let version = shared.published.current();
+        let all_is_flushed = version.active.is_empty() && version.frozen.is_empty();
+        // What was only read of the manifest is no reason to let go of anything.
+        let is_opened = shared.manifest.lock().as_ref().is_some_and(|manifest| !manifest.is_unopened());
+        return Ok(all_is_flushed && is_opened);
+    }
+    group.with(|_, committer| committer.freeze());
+    loop {
+        match step(shared) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if error.is_disk_full() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
     Ok(true)
 }
 

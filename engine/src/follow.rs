@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use logwood_wal::{Disk, Follower};
 
+use crate::count::Lengths;
 use crate::error::{Error, Result};
 use crate::ids::IdAllocator;
 use crate::maintenance::Background;
@@ -77,12 +78,13 @@ impl Follow {
     ) -> Result<(Self, Version)> {
         recovery::check_identity(disk, &rows)?;
         let tables = Arc::new(recovery::open_tables(disk, &rows, trash, opened)?);
-        let flushed = rows.flushed()?;
+        let (flushed, counts) = (rows.flushed()?, Arc::new(rows.counts()?));
         let log = Follower::open(disk.clone(), files::LOG, flushed + 1)?;
         let mut replay = Replay::new(options.memtable_bytes);
         let active = replay.memtable.publish();
         let mut follow = Self { rows, log, replay, lsn: flushed };
-        let version = Version { lsn: flushed, flushed, memtable: 0, active, frozen: Arc::new([]), tables };
+        let frozen = Arc::new([]);
+        let version = Version { lsn: flushed, flushed, memtable: 0, active, frozen, tables, counts };
         let version = follow.advance(&version)?;
         recovery::check_reach(disk, names, &follow.rows, version.lsn)?;
         Ok((follow, version))
@@ -129,6 +131,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>>
         numbers: FileNumbers::new(0..0),
         reserve: Reserve::new(false, 0),
         log_full: AtomicBool::new(false),
+        lengths: Lengths::default(),
         background,
         trash,
         blobs: Arc::default(),

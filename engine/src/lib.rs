@@ -204,7 +204,8 @@ mod shared;
 mod sync;
 mod write_set;
 
-// A version, and ranges over all it consists of.
+// A version, ranges over all it consists of, and how many rows that is.
+mod count;
 mod scan;
 mod version;
 

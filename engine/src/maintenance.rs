@@ -27,6 +27,8 @@ pub(crate) struct Background {
     signals: Mutex<Signals>,
     /// Whether there were commits since the thread last looked for work.
     committed: AtomicBool,
+    /// As `Signals::stop`, for long steps to look at.
+    stopped: AtomicBool,
     wake: Condvar,
     flushed: Condvar,
     /// Why the last step failed, until a commit has reported it.
@@ -45,6 +47,7 @@ impl Background {
         Self {
             signals: Mutex::default(),
             committed: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             wake: Condvar::new(),
             flushed: Condvar::new(),
             error,
@@ -76,9 +79,15 @@ impl Background {
     }
 
     pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         self.signals.lock().stop = true;
         self.wake.notify_all();
         self.flushed.notify_all();
+    }
+
+    /// Whether the database is being closed, so that what can be given up should be.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// A step failed. What failed before and was not reported yet comes first: the step is tried again, and
@@ -251,12 +260,13 @@ fn flush_if_wanted(shared: &Arc<Shared>) -> Result<bool> {
     Ok(flush::step(shared)? || flush::relieve_log(shared)? || flush::bound_log(shared)?)
 }
 
-/// Takes disk space ahead of need: the reserve, which a process that only reads can do without, then the log's next
-/// file, so that no commit waits for it. On a disk too full for that the commit that needs the room will say so.
+/// Takes disk space ahead of need: the reserve, then the log's next file, so that no commit waits for it. A process that
+/// only reads can do without both. On a disk too full for that the commit that needs the room will say so.
 fn prepare_log(shared: &Shared) -> Result<bool> {
-    if shared.writer()?.stats().commits > 0 {
-        shared.reserve.make(shared)?;
+    if shared.writer()?.stats().commits == 0 {
+        return Ok(false);
     }
+    shared.reserve.make(shared)?;
     if shared.reserve.is_out() {
         return Ok(false);
     }
@@ -292,7 +302,7 @@ pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
 /// The background thread's life.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while shared.background.wait(shared.options.sync_interval_ms, &shared.reserve) {
-        loop {
+        while !shared.background.is_stopped() {
             match step(shared) {
                 Ok(true) => {}
                 Ok(false) => break,

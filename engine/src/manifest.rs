@@ -11,12 +11,17 @@
 //! "flushed"                    u64   every commit up to this one is in segments
 //! "closed"                     u64   the database was closed after this commit; absent while it is open
 //! "next_file"                  u64   files of lower numbers may have existed
+//! "counted" ‖ u32 (big-endian) u64   live rows in the tables of the keyspace of that number; it has tables
 //! "hidden" ‖ u64 (big-endian)  ranges of keys that were deleted since the table of that number was written, each as
 //!                              u32 length, first key, u32 length, first key behind it (empty: to the last key)
 //! "table" ‖ u64 (big-endian)   u32 keyspace, u8 level, u64 length of the file in bytes, u32 checksum of its footer
 //! ```
-//! Integers are little-endian but for the one in a key. Each time the manifest is opened for writing, and
+//! Integers are little-endian but for those in keys. Each time the manifest is opened for writing, and
 //! when it has grown, a new file begins with an edit that holds the whole map; then the older files go.
+//!
+//! IMPORTANT: what was read of it may be lost again by a power failure until it is open for writing. Nothing may be
+//! destroyed before for which only the manifest says that it is not needed: no segment, no file of the log; and no
+//! number given to a file. That all of these come with an edit sees to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use bytes::Bytes;
 use logwood_index::{KeyRange, SegmentMeta};
 use logwood_wal::{Clock, Disk, Follower, Kind, Log, LogOptions, LogWriter, Lsn, OpsBuffer, Record};
 
+use crate::count::Counts;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::numbers::FileNumbers;
@@ -37,6 +43,7 @@ const EDITS_MAX: usize = 1_000;
 const FILE_BYTES: u64 = 4 << 20;
 const TABLE: &[u8] = b"table";
 const HIDDEN: &[u8] = b"hidden";
+const COUNTED: &[u8] = b"counted";
 
 /// What the manifest says of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +166,17 @@ impl ManifestRows {
         self.tables()?.iter().try_for_each(|(id, _)| self.hidden(*id).map(drop))
     }
 
+    /// The live rows in the tables of keyspaces that were counted.
+    pub(crate) fn counts(&self) -> Result<Counts> {
+        let mut counts = Counts::new();
+        for (key, row) in self.rows.range(COUNTED.to_vec()..) {
+            let Some(keyspace) = key.strip_prefix(COUNTED) else { break };
+            let keyspace = u32::from_be_bytes(keyspace.try_into().map_err(|_| malformed(key))?);
+            counts.insert(keyspace, u64::from_le_bytes(row[..].try_into().map_err(|_| malformed(key))?));
+        }
+        Ok(counts)
+    }
+
     pub(crate) fn tables(&self) -> Result<Vec<(u64, TableRow)>> {
         let mut tables = Vec::new();
         for (key, row) in self.rows.range(TABLE.to_vec()..) {
@@ -272,6 +290,20 @@ impl Edit {
         self.rows.insert(numbered(HIDDEN, id), None);
     }
 
+    /// Makes `counts` what the manifest, which says `before`, says of the rows in the tables.
+    pub(crate) fn counts(mut self, before: &ManifestRows, counts: &Counts) -> Result<Self> {
+        let before = before.counts()?;
+        let key = |keyspace: &u32| [COUNTED, &keyspace.to_be_bytes()].concat();
+        for keyspace in before.keys().filter(|keyspace| !counts.contains_key(keyspace)) {
+            self.rows.insert(key(keyspace), None);
+        }
+        for (keyspace, count) in counts.iter().filter(|(keyspace, count)| before.get(keyspace) != Some(count))
+        {
+            self.rows.insert(key(keyspace), Some(count.to_le_bytes().to_vec()));
+        }
+        Ok(self)
+    }
+
     fn new_database(seed: u64) -> Self {
         let mut edit = Self::default().set_u64("seed", seed);
         edit.rows.insert(b"format".to_vec(), Some(FORMAT.to_le_bytes().to_vec()));
@@ -293,9 +325,12 @@ fn numbered(kind: &[u8], id: u64) -> Vec<u8> {
     [kind, &id.to_be_bytes()].concat()
 }
 
-/// The manifest, open for writing.
+/// The manifest, to be written.
 pub(crate) struct Manifest {
-    log: LogWriter,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    /// `None`: it was only read so far, and opens with its first edit.
+    log: Option<LogWriter>,
     rows: ManifestRows,
     edits: usize,
 }
@@ -312,21 +347,8 @@ impl Manifest {
         seed: u64,
         next_file: u64,
     ) -> Result<(Self, FileNumbers)> {
-        let options = LogOptions {
-            prefix: files::MANIFEST.to_owned(),
-            file_bytes: FILE_BYTES,
-            recycle_files: 0,
-            prewrite: false,
-            seed,
-            clock,
-            expect_at_least: 0,
-        };
-        let mut rows = ManifestRows::default();
-        let (log, _) = Log::open(disk.clone(), options, 0, &mut |record| {
-            rows.apply(record);
-            Ok::<(), Error>(())
-        })?;
-        let mut manifest = Self { log, rows, edits: 0 };
+        let (log, rows) = open_log(disk, clock.clone(), seed)?;
+        let mut manifest = Self { disk: disk.clone(), clock, log: Some(log), rows, edits: 0 };
         let existed = !manifest.rows.is_empty();
         if !existed {
             Edit::new_database(seed).apply_to(&mut manifest.rows.rows);
@@ -348,13 +370,46 @@ impl Manifest {
         Ok((manifest, FileNumbers::new(numbers)))
     }
 
+    /// The manifest as it was read, of a database that was closed. Nothing is written, and no number put aside,
+    /// before the first edit; `next_file` is the least number for a file that none on disk has.
+    pub(crate) fn unopened(
+        disk: &Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        mut rows: ManifestRows,
+        next_file: u64,
+    ) -> Result<(Self, FileNumbers)> {
+        let next = rows.next_file()?.max(next_file);
+        Edit::default().next_file(next).apply_to(&mut rows.rows);
+        let manifest = Self { disk: disk.clone(), clock, log: None, rows, edits: 0 };
+        Ok((manifest, FileNumbers::new(next..next)))
+    }
+
+    /// Its log, to write to. What was read is durable, and a new file due, when it was only read before.
+    fn log(&mut self) -> Result<&mut LogWriter> {
+        let log = match self.log.take() {
+            Some(log) => log,
+            None => {
+                let (log, _) = open_log(&self.disk, self.clock.clone(), self.rows.seed()?)?;
+                self.rows.rows.remove(&b"closed"[..]);
+                self.edits = EDITS_MAX;
+                log
+            }
+        };
+        Ok(self.log.insert(log))
+    }
+
+    /// Whether it was only read so far.
+    pub(crate) fn is_unopened(&self) -> bool {
+        self.log.is_none()
+    }
+
     pub(crate) fn rows(&self) -> &ManifestRows {
         &self.rows
     }
 
     /// Fails as the next edit would, if an earlier one stopped the manifest for good.
     pub(crate) fn running(&self) -> Result<()> {
-        Ok(self.log.running()?)
+        Ok(self.log.as_ref().map_or(Ok(()), LogWriter::running)?)
     }
 
     /// Makes an edit durable. When this returns, opening the database after a crash finds the edit.
@@ -363,6 +418,7 @@ impl Manifest {
     /// When the disk is full, the edit was not made, and can be tried again. After any other failure it may be
     /// found by the next opening, or not; until then there are no more edits.
     pub(crate) fn edit(&mut self, edit: Edit) -> Result<()> {
+        self.log()?;
         // Before the edit: once that is durable, nothing may fail any more.
         if self.edits >= EDITS_MAX {
             match self.renew() {
@@ -378,8 +434,9 @@ impl Manifest {
                 None => ops.push(0, Kind::Delete, key, &[])?,
             }
         }
-        self.log.append(&[&[&ops]])?;
-        self.log.sync()?;
+        let log = self.log()?;
+        log.append(&[&[&ops]])?;
+        log.sync()?;
         edit.apply_to(&mut self.rows.rows);
         self.edits += 1;
         Ok(())
@@ -387,7 +444,7 @@ impl Manifest {
 
     /// Begins a new file with the whole map.
     fn renew(&mut self) -> Result<()> {
-        self.log.rotate()?;
+        self.log()?.rotate()?;
         self.write_whole()
     }
 
@@ -398,21 +455,52 @@ impl Manifest {
         for (key, value) in &self.rows.rows {
             ops.push(0, Kind::Put, key, value)?;
         }
-        let before = self.log.next_lsn() - 1;
-        self.log.append(&[&[&ops]])?;
-        self.log.sync()?;
-        self.log.retire(before)?;
+        let log = self.log()?;
+        let before = log.next_lsn() - 1;
+        log.append(&[&[&ops]])?;
+        log.sync()?;
+        log.retire(before)?;
         self.edits = 0;
         Ok(())
     }
 
     /// Marks the database as closed after commit `lsn`, with `next_file` the next number of a file, and closes
-    /// the manifest.
-    pub(crate) fn close(mut self, lsn: Lsn, next_file: u64) -> Result<()> {
-        self.edit(Edit::default().closed(Some(lsn)).next_file(next_file))?;
-        self.log.close()?;
+    /// the manifest. That the log holds nothing but its close is noted, so that nobody looks for what it holds; and
+    /// `counts`, which were counted since the last edit.
+    pub(crate) fn close(mut self, lsn: Lsn, next_file: u64, counts: &Counts) -> Result<()> {
+        let unchanged = self.log.is_none()
+            && (self.rows.closed()?, self.rows.next_file()?) == (Some(lsn), next_file)
+            && self.rows.counts()? == *counts;
+        if unchanged {
+            return Ok(());
+        }
+        let mut edit = Edit::default().closed(Some(lsn)).next_file(next_file).counts(&self.rows, counts)?;
+        if self.rows.flushed()? + 1 == lsn {
+            edit = edit.flushed(lsn);
+        }
+        self.edit(edit)?;
+        self.log()?.close()?;
         Ok(())
     }
+}
+
+/// Opens the manifest's log, of a database of identity `seed`; what it holds is durable then.
+fn open_log(disk: &Arc<dyn Disk>, clock: Arc<dyn Clock>, seed: u64) -> Result<(LogWriter, ManifestRows)> {
+    let options = LogOptions {
+        prefix: files::MANIFEST.to_owned(),
+        file_bytes: FILE_BYTES,
+        recycle_files: 0,
+        prewrite: false,
+        seed,
+        clock,
+        expect_at_least: 0,
+    };
+    let mut rows = ManifestRows::default();
+    let (log, _) = Log::open(disk.clone(), options, 0, &mut |record| {
+        rows.apply(record);
+        Ok::<(), Error>(())
+    })?;
+    Ok((log, rows))
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ mod tests {
     use logwood_wal::{Disk, ManualClock, MemoryDisk};
 
     use super::*;
+    use crate::count::Counts;
 
     #[test]
     fn numbers_are_durably_put_aside_before_they_are_given_out() {
@@ -83,7 +84,7 @@ mod tests {
         drop(manifest);
         let (mut manifest, numbers) = open(1);
         assert_eq!(numbers.take(&mut manifest).unwrap(), 3 * STEP + 1, "what a crash left unused stays so");
-        manifest.close(0, numbers.close()).unwrap();
+        manifest.close(0, numbers.close(), &Counts::new()).unwrap();
         assert_eq!(numbers.next(), None);
         let (mut manifest, numbers) = open(1);
         assert_eq!(numbers.take(&mut manifest).unwrap(), 3 * STEP + 2, "a close leaves none unused");

@@ -5,11 +5,13 @@
 //! 1. The lock is taken; the manifest is read without being written.
 //! 2. The segments that it names are opened.
 //! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
-//! 4. Strays are removed: files that a crash kept from being named by the manifest, or from being removed; and the
-//!    reserve, so that there is room for what follows.
-//! 5. The manifest is opened for writing, which begins a new file of it.
+//! 4. The reserve is removed, so that there is room for what follows. The manifest is opened for writing, which begins
+//!    a new file of it.
+//! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed. Not before,
+//!    since a manifest that was only read may be lost again, and name them.
 //!
-//! A crash in between finds the same, or less to do, the next time.
+//! A crash in between finds the same, or less to do, the next time. Of a database that was closed there is nothing to do
+//! from 4 on: the manifest is opened by its first edit, and until then nothing is written.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,9 +19,10 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use logwood_index::{KeyRange, Memtable, MemtableView};
-use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn};
+use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn, Recovered};
 
 use crate::commit::{Committer, is_full};
+use crate::count::Lengths;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hold::Hold;
@@ -240,8 +243,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let background = Arc::new(Background::new(background_error.clone()));
     let trash = Arc::new(Trash::new(background.clone()));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
-    let (log, lsn, mut replay) = open_log(&disk, &options, &rows)?;
-    let (manifest, numbers) = open_manifest(&disk, &options, &rows, created, (&names, &tables), next_file)?;
+    let (log, found, mut replay) = open_log(&disk, &options, &rows)?;
+    let lsn = found.last;
+    let (manifest, numbers) = match created {
+        Some(created) => created,
+        None => open_manifest(&disk, &options, &rows, &found, (&names, &tables), next_file)?,
+    };
     let version = Version {
         lsn,
         flushed: rows.flushed()?,
@@ -249,13 +256,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         active: replay.memtable.publish(),
         frozen: replay.frozen.into(),
         tables: Arc::new(tables),
+        counts: Arc::new(rows.counts()?),
     };
     let ids = Mutex::new(IdAllocator::after(last_id(version.clone())?));
     let published = Arc::new(Published::new(version, lsn));
-    let on_frozen = {
-        let background = background.clone();
-        Box::new(move || background.wake())
-    };
+    let woken = background.clone();
+    let on_frozen = Box::new(move || woken.wake());
     let committer = Committer::new(
         published.clone(),
         replay.memtable,
@@ -273,6 +279,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         ids,
         numbers,
         log_full: AtomicBool::new(false),
+        lengths: Lengths::default(),
         background,
         trash,
         blobs: Arc::default(),
@@ -283,12 +290,36 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     Ok(shared)
 }
 
-/// Recovers the log and replays what is not in segments. Returns its writer, the last commit, and the rows.
+/// Opens the manifest for writing and throws strays away. Of a database that was closed, and not written since, it stays
+/// as it was read.
+fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    rows: &ManifestRows,
+    log: &Recovered,
+    (names, tables): (&[String], &Tables),
+    next_file: u64,
+) -> Result<(Manifest, FileNumbers)> {
+    let strays = strays(names, tables);
+    // A second file of the manifest is one that a crash kept from being finished, or from being removed.
+    let manifests = names.iter().filter(|name| files::is_log_file(name, files::MANIFEST)).count();
+    if log.closed && rows.closed()? == Some(log.last) && strays.is_empty() && manifests == 1 {
+        return Manifest::unopened(disk, options.clock.clone(), rows.clone(), next_file);
+    }
+    let (reserve, others): (Vec<&str>, Vec<&str>) =
+        strays.into_iter().partition(|name| *name == files::RESERVE);
+    remove(disk, &reserve)?;
+    let opened = Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?;
+    remove(disk, &others)?;
+    Ok(opened)
+}
+
+/// Recovers the log and replays what is not in segments. Returns its writer, what was found, and the rows.
 fn open_log(
     disk: &Arc<dyn Disk>,
     options: &Options,
     rows: &ManifestRows,
-) -> Result<(LogWriter, Lsn, Replay)> {
+) -> Result<(LogWriter, Recovered, Replay)> {
     let flushed = rows.flushed()?;
     let log_options = LogOptions {
         prefix: files::LOG.to_owned(),
@@ -299,9 +330,8 @@ fn open_log(
         ..LogOptions::default()
     };
     let mut replay = Replay::new(options.memtable_bytes);
-    let (log, _) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
-    let lsn = log.next_lsn() - 1;
-    Ok((log, lsn, replay))
+    let (log, found) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
+    Ok((log, found, replay))
 }
 
 /// Lets go of the log's files whose commits are all in segments: a crash may have come between the flush and that.
@@ -321,32 +351,12 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
             }
         }
         shared.published.change(|version| Version { flushed, ..version.clone() });
+    } else if shared.manifest.lock().as_ref().is_some_and(Manifest::is_unopened) {
+        // The close left nothing to let go of.
+        return Ok(());
     }
     shared.writer()?.with(|log, _| log.retire(flushed))?;
     Ok(())
-}
-
-/// Opens the manifest for writing, unless it was created just now, and throws strays away.
-fn open_manifest(
-    disk: &Arc<dyn Disk>,
-    options: &Options,
-    rows: &ManifestRows,
-    created: Option<(Manifest, FileNumbers)>,
-    (names, tables): (&[String], &Tables),
-    next_file: u64,
-) -> Result<(Manifest, FileNumbers)> {
-    let (reserve, strays): (Vec<&str>, Vec<&str>) =
-        strays(names, tables).into_iter().partition(|name| *name == files::RESERVE);
-    // It may be the room that the rest takes.
-    remove(disk, &reserve)?;
-    let opened = match created {
-        Some(created) => created,
-        None => Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?,
-    };
-    // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
-    // state in which it names them.
-    remove(disk, &strays)?;
-    Ok(opened)
 }
 
 /// Segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are found by

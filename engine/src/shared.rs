@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use logwood_wal::{Disk, Durability, Group, Lock, Lsn};
 
 use crate::commit::{Committer, Request};
+use crate::count::Lengths;
 use crate::error::{Error, Result};
 use crate::follow::Follow;
 use crate::hold::Hold;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub(crate) reserve: Reserve,
     /// Whether the log found no room for a commit: the next flush is to let its files go.
     pub(crate) log_full: AtomicBool,
+    /// What was counted last.
+    pub(crate) lengths: Lengths,
     pub(crate) background: Arc<Background>,
     pub(crate) trash: Arc<Trash>,
     /// Which blob files are on their way in, and which may go.

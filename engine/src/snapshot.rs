@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::count;
 use crate::error::Result;
 use crate::hold::Hold;
 use crate::keyspace::Keyspace;
@@ -42,6 +43,11 @@ impl View for Snapshot {
     fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>> {
         self.hold.check()?;
         Ok(Range::new(Scan::new(self.hold.clone(), None, keyspace, bounds)))
+    }
+
+    fn len(&self, keyspace: Keyspace) -> Result<u64> {
+        let Shared { published, lengths, .. } = &*self.shared;
+        count::len(published, lengths, &*self.hold.version()?, keyspace)
     }
 
     fn lsn(&self) -> u64 {

@@ -134,6 +134,8 @@ pub(crate) struct TableWriter<'a> {
     /// Puts numbers aside, and knows the database's identity.
     manifest: &'a mut Manifest,
     level: u8,
+    /// Whether it gives up when the database is being closed.
+    until_stopped: bool,
     /// Numbers and rows of the finished files.
     written: Vec<(u64, TableRow)>,
     /// Names of all files made, to be thrown away unless `finish` succeeds.
@@ -142,7 +144,13 @@ pub(crate) struct TableWriter<'a> {
 
 impl<'a> TableWriter<'a> {
     pub(crate) fn new(shared: &'a Shared, manifest: &'a mut Manifest, level: u8) -> Self {
-        Self { shared, manifest, level, written: Vec::new(), made: Vec::new() }
+        Self { shared, manifest, level, until_stopped: false, written: Vec::new(), made: Vec::new() }
+    }
+
+    /// Has it give up, with [`Error::Closed`], when the database is being closed.
+    pub(crate) fn until_stopped(mut self) -> Self {
+        self.until_stopped = true;
+        self
     }
 
     /// Writes a run of one keyspace. At the `bottom`, where nothing older can lie beneath, tombstones are
@@ -156,6 +164,9 @@ impl<'a> TableWriter<'a> {
     ) -> Result<()> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
         while run.next()? {
+            if self.until_stopped && self.shared.background.is_stopped() {
+                return Err(Error::Closed);
+            }
             let value = run.value();
             if value.is_none() && bottom {
                 continue;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use logwood_wal::Durability;
 
+use crate::count;
 use crate::counter;
 use crate::error::Result;
 use crate::keyspace::Keyspace;
@@ -207,6 +208,11 @@ impl View for Transaction {
         self.check_held()?;
         let scan = Scan::new(self.snapshot.hold.clone(), Some(&self.writes), keyspace, bounds);
         Ok(Range::new(Tracked { scan, keyspace, reads: &self.reads }))
+    }
+
+    fn len(&self, keyspace: Keyspace) -> Result<u64> {
+        self.reads.lock().range(keyspace, (Bound::Unbounded, Bound::Unbounded));
+        count::len_with(&self.snapshot, &self.writes, keyspace, self.snapshot.len(keyspace)?)
     }
 
     fn lsn(&self) -> u64 {

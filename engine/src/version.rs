@@ -19,6 +19,7 @@ use bytes::Bytes;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Segment};
 use logwood_wal::Lsn;
 
+use crate::count::Counts;
 use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
@@ -183,6 +184,24 @@ impl Levels {
         self.levels.iter().flatten()
     }
 
+    /// Appends the sorted runs that hold entries of a range, newest first, as far as they are not in `hidden`.
+    pub(crate) fn scan_into<'a>(
+        &self,
+        bounds: Bounds<'_>,
+        hidden: &[KeyRange],
+        direction: Direction,
+        runs: &mut Vec<Box<dyn Entries + 'a>>,
+    ) {
+        for (level, tables) in self.levels.iter().enumerate() {
+            let hit: Vec<_> = tables.iter().filter(|table| table.overlaps(bounds)).cloned().collect();
+            if level == 0 || hit.len() == 1 {
+                runs.extend(hit.into_iter().map(|table| table.scan(bounds, hidden, direction)));
+            } else if !hit.is_empty() {
+                runs.push(chain(hit, bounds, hidden.to_vec(), direction));
+            }
+        }
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
         for (level, tables) in self.levels.iter().enumerate() {
             if level == 0 {
@@ -224,6 +243,8 @@ pub(crate) struct Version {
     pub(crate) active: MemtableView,
     pub(crate) frozen: Arc<[MemtableView]>,
     pub(crate) tables: Arc<Tables>,
+    /// Live rows in `tables`, of keyspaces that were counted.
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Version {
@@ -268,14 +289,8 @@ impl Version {
             }
             memtable.ranges(keyspace.0, bounds).into_iter().for_each(|range| range.add_to(&mut hidden));
         }
-        let Some(levels) = self.tables.get(&keyspace.0) else { return };
-        for (level, tables) in levels.levels.iter().enumerate() {
-            let hit: Vec<_> = tables.iter().filter(|table| table.overlaps(bounds)).cloned().collect();
-            if level == 0 || hit.len() == 1 {
-                runs.extend(hit.into_iter().map(|table| table.scan(bounds, &hidden, direction)));
-            } else if !hit.is_empty() {
-                runs.push(chain(hit, bounds, hidden.clone(), direction));
-            }
+        if let Some(levels) = self.tables.get(&keyspace.0) {
+            levels.scan_into(bounds, &hidden, direction, runs);
         }
     }
 

@@ -29,6 +29,41 @@ pub trait View: sealed::Sealed {
     /// As [`View::get`]; also from the iterator.
     fn range(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<Range<'_>>;
 
+    /// How many rows a keyspace has.
+    ///
+    /// The first time they may have to be read. From then on the count of what is in segments is kept, across closing
+    /// and opening, and what was not flushed yet is counted once a commit, at the cost of a get a row.
+    ///
+    /// To a transaction the rows of the whole keyspace count as read. Additions to counters that it makes are counted
+    /// no more than they are in a range.
+    ///
+    /// ```
+    /// use logwood::{Database, Options, View};
+    ///
+    /// let db = Database::open("memory://", Options::new())?;
+    /// let words = db.keyspace("words")?;
+    /// db.transact(|tx| {
+    ///     tx.put(words, b"log", b"Stamm")?;
+    ///     tx.put(words, b"wood", b"Holz")?;
+    ///     assert_eq!(tx.len(words)?, 2);
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(db.snapshot().len(words)?, 2);
+    /// # Ok::<(), logwood::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    fn len(&self, keyspace: Keyspace) -> Result<u64>;
+
+    /// How many rows there are between two bounds. They are read.
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    fn count(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<u64> {
+        self.range(keyspace, bounds)?.try_fold(0, |rows, row| row.map(|_| rows + 1))
+    }
+
     /// The commit up to which this view sees.
     fn lsn(&self) -> u64;
 

@@ -24,6 +24,7 @@ enum Op {
     RollBack(u8, Vec<u8>),
     Get(u8, Vec<u8>),
     Range(u8, Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
+    Lengths,
     Snapshot,
     VerifySnapshots,
     Maintain,
@@ -67,6 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (0u8..3, key()).prop_map(|(space, key)| Op::Get(space, key)),
         6 => (0u8..3, bound(), bound(), proptest::collection::vec(any::<bool>(), 0..60))
             .prop_map(|(space, low, high, ends)| Op::Range(space, low, high, ends)),
+        4 => Just(Op::Lengths),
         2 => Just(Op::Snapshot),
         2 => Just(Op::VerifySnapshots),
         3 => Just(Op::Maintain),
@@ -122,6 +124,12 @@ impl Twin {
             let expected: Vec<_> = map.iter().map(|(k, v)| (k.clone().into(), v.clone().into())).collect();
             assert_eq!(rows, expected);
         }
+        self.verify_lengths(view, maps);
+    }
+
+    fn verify_lengths(&self, view: &Snapshot, maps: &[Map]) {
+        let lengths: Vec<_> = self.spaces.iter().map(|space| view.len(*space).unwrap()).collect();
+        assert_eq!(lengths, maps.iter().map(|map| map.len() as u64).collect::<Vec<_>>());
     }
 
     fn range(&self, space: usize, low: &Bound<Vec<u8>>, high: &Bound<Vec<u8>>, ends: &[bool]) {
@@ -130,6 +138,7 @@ impl Twin {
         let mut found = snapshot.range(self.spaces[space], bounds).unwrap();
         let within = |key: &[u8]| std::ops::RangeBounds::<[u8]>::contains(&bounds, key);
         let expected: Vec<_> = self.maps[space].iter().filter(|(key, _)| within(key)).collect();
+        assert_eq!(snapshot.count(self.spaces[space], bounds).unwrap(), expected.len() as u64);
         let mut expected = expected.into_iter();
         for front in ends {
             let (found, expected) = if *front {
@@ -165,6 +174,7 @@ impl Twin {
             let expected: Vec<_> =
                 self.maps[space].iter().map(|(k, v)| (k.clone().into(), v.clone().into())).collect();
             assert_eq!(seen, expected, "as the transaction itself sees it");
+            assert_eq!(tx.len(keyspace)?, expected.len() as u64);
             for (key, _) in before {
                 assert_eq!(tx.get(keyspace, key)?.as_deref(), self.maps[space].get(key).map(Vec::as_slice));
             }
@@ -199,6 +209,9 @@ impl Twin {
                         }
                         assert_eq!(tx.get(space, key)?.as_deref(), value.as_deref());
                     }
+                    for space in &self.spaces {
+                        assert_eq!(tx.len(*space)?, tx.prefix(*space, b"")?.count() as u64);
+                    }
                     Ok(())
                 })
                 .unwrap();
@@ -227,6 +240,7 @@ impl Twin {
                 assert_eq!(found.as_deref(), self.maps[space].get(&key).map(Vec::as_slice));
             }
             Op::Range(space, low, high, ends) => self.range(usize::from(space), &low, &high, &ends),
+            Op::Lengths => self.verify_lengths(&self.db().snapshot(), &self.maps),
             Op::Snapshot => self.snapshots.push((self.db().snapshot(), self.maps.clone())),
             Op::VerifySnapshots => {
                 for (snapshot, maps) in &self.snapshots {

@@ -193,6 +193,7 @@ fn the_manifest() {
     let fruit = db.keyspace("fruit").unwrap();
     db.transact(|tx| tx.put(fruit, b"apple", b"red")).unwrap();
     db.flush().unwrap();
+    assert_eq!(db.snapshot().len(fruit).unwrap(), 1);
     db.close().unwrap();
     let (found, position) = manifest_rows(disk);
     assert_eq!(found, rows("manifest"));

@@ -74,8 +74,23 @@ pub trait Lock: Send + Sync + Debug {}
 /// Reads the file from `offset` to its end, or to `bytes_max`. Copies, so that a file which is cut or reused
 /// meanwhile yields other bytes but no fault.
 pub(crate) fn read_from(file: &dyn File, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+    read_into(Vec::new(), file, offset, bytes_max)
+}
+
+/// As [`read_from`], into the memory of `bytes`.
+pub(crate) fn read_into(
+    mut bytes: Vec<u8>,
+    file: &dyn File,
+    offset: u64,
+    bytes_max: u64,
+) -> io::Result<Vec<u8>> {
     let left = file.len()?.saturating_sub(offset).min(bytes_max);
-    let mut bytes = vec![0; usize::try_from(left).map_err(io::Error::other)?];
+    let left = usize::try_from(left).map_err(io::Error::other)?;
+    if bytes.capacity() < left {
+        // NOTE: the system's zeros cost less than those of `resize`.
+        bytes = vec![0; left];
+    }
+    bytes.resize(left, 0);
     let mut filled = 0;
     while filled < bytes.len() {
         match file.read_at(&mut bytes[filled..], offset + filled as u64) {

@@ -163,8 +163,14 @@ impl Loaded {
     /// Reads the file. It is copied rather than mapped: a disk that fails to read is then an error, where a
     /// mapping would end the process.
     pub(crate) fn read(disk: &dyn Disk, named: &Named) -> Result<Self, Error> {
+        Self::read_into(Vec::new(), disk, named)
+    }
+
+    /// As [`Loaded::read`], into the memory of `bytes`: the system takes its time to give new memory for each file.
+    pub(crate) fn read_into(bytes: Vec<u8>, disk: &dyn Disk, named: &Named) -> Result<Self, Error> {
         let path = disk.path(&named.name);
-        let read = || -> io::Result<Vec<u8>> { disk::read_from(&*disk.open(&named.name)?, 0, u64::MAX) };
+        let read =
+            || -> io::Result<Vec<u8>> { disk::read_into(bytes, &*disk.open(&named.name)?, 0, u64::MAX) };
         let bytes = read().map_err(|error| Error::io("read", &path, error))?;
         let opening = Opening::decode(&bytes[..bytes.len().min(HEADER_BYTES_MAX)], named.number, path)?;
         Ok(Self { opening, bytes })

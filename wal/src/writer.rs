@@ -30,8 +30,11 @@ const LSN_MAX: Lsn = i64::MAX as u64;
 /// More than the numbers and the checksum of a record take.
 const RECORD_OVERHEAD_MAX: usize = 40;
 
-/// A file that is begun on a full disk is smaller than others by this factor.
+/// A file that is begun on a full disk, or in haste, is smaller than others by this factor.
 const SMALLER: u64 = 16;
+
+/// The least size of a file that is begun in haste.
+const HASTY_BYTES_MIN: u64 = 256 << 10;
 
 /// Counts since the log was opened, and its files now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,10 +173,18 @@ impl LogWriter {
             return Ok(self.next - 1);
         }
         self.encode(records)?;
-        self.make_room(self.options.prewrite.then_some(self.options.file_bytes))?;
+        self.make_room(self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
         self.write_frame(records.len() as u64)?;
         self.closed = false;
         Ok(self.next - 1)
+    }
+
+    /// The size of the file that a commit begins: the first one after an opening, which finds no space ready, does
+    /// not wait for all that others have.
+    fn bytes_to_begin_with(&self) -> u64 {
+        let bytes = self.options.file_bytes;
+        let in_haste = self.stats.files_begun == 0 && self.spare.is_none();
+        if in_haste { bytes.min(HASTY_BYTES_MIN.max(bytes / SMALLER)) } else { bytes }
     }
 
     /// Makes every commit so far durable; returns the last one.
@@ -293,6 +304,31 @@ impl LogWriter {
         }
         self.disk.sync_dir().map_err(|error| Error::io("sync", self.disk.path(""), error))?;
         Ok(self.next - 1)
+    }
+
+    /// Closes the log as [`LogWriter::close`] does. If no commit above `up_to` is in it, so that all may be given up
+    /// as by [`LogWriter::retire`], its files go but for a new one with the close in it: whoever opens the log next has
+    /// next to nothing to read.
+    pub fn close_behind(&mut self, up_to: Lsn) -> Result<Lsn, Error> {
+        self.running()?;
+        if self.next > 1 && self.next - 1 <= up_to {
+            // Nothing is kept for later use.
+            self.save_space(true);
+            // Synced before it is attested.
+            self.sync()?;
+            self.encode(&[&[]])?;
+            match self.begin_file(self.frame.total() as u64, None) {
+                // Then the close goes behind the other commits.
+                Err(Error::DiskFull { .. }) => self.retire(up_to)?,
+                begun => {
+                    begun?;
+                    self.retire(up_to)?;
+                    self.write_frame(1)?;
+                    self.closed = true;
+                }
+            }
+        }
+        self.close()
     }
 
     /// Stops the writer for good, with whatever it has left undone: from now on every call fails.

@@ -242,3 +242,28 @@ fn a_log_that_ran_out_of_numbers_says_so() {
     assert!(matches!(append(&mut log, 1), Err(Error::TooLarge { .. })));
     assert!(matches!(log.close(), Err(Error::TooLarge { .. })));
 }
+
+#[test]
+fn a_log_that_nobody_needs_is_closed_in_a_short_file_of_its_own() {
+    let disk = disk();
+    let (mut log, ..) = open(&disk, options(4096)).unwrap();
+    for _ in 0..50 {
+        append(&mut log, 300).unwrap();
+    }
+    log.prepare().unwrap();
+    assert!(log.stats().files > 3);
+    assert_eq!(log.close_behind(49).unwrap(), 51, "commit 50 is needed");
+    assert!(disk.list().unwrap().len() > 3);
+
+    let (log, ..) = open_from(&disk, options(4096), 50).unwrap();
+    drop(log);
+    let (mut log, recovered, _) = open_from(&disk, options(4096), 50).unwrap();
+    assert_eq!(recovered.last, 51);
+    assert_eq!(log.close_behind(51).unwrap(), 52);
+    let names = disk.list().unwrap();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(disk.map(&names[0]).unwrap().len() < 1024);
+    let (log, recovered, replayed) = open_from(&disk, options(4096), 52).unwrap();
+    assert!(recovered.closed && replayed.len() == 1);
+    assert_eq!((recovered.first, log.next_lsn()), (52, 53));
+}

@@ -24,7 +24,7 @@ fn edits_are_there_after_reopening_with_and_without_a_close() {
     let mut edit = Edit::default();
     edit.remove_table(12);
     manifest.edit(edit).unwrap();
-    manifest.close(5, 13).unwrap();
+    manifest.close(5, 13, &Counts::new()).unwrap();
     assert_eq!(read(&disk).unwrap().closed().unwrap(), Some(5));
     let manifest = open(&disk);
     assert!(manifest.rows().tables().unwrap().is_empty());

@@ -17,7 +17,8 @@ const PREEMPTIONS: usize = 6;
 
 fn version(lsn: Lsn) -> Version {
     let (active, tables) = (Memtable::new().publish(), Arc::new(BTreeMap::new()));
-    Version { lsn, flushed: 0, memtable: 0, active, frozen: Arc::new([]), tables }
+    let counts = Arc::default();
+    Version { lsn, flushed: 0, memtable: 0, active, frozen: Arc::new([]), tables, counts }
 }
 
 /// Two make versions, as commits and flushes do; one reads; one asks for the oldest view by `oldest`, which may never

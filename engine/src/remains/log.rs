@@ -70,8 +70,8 @@ struct Reading {
     rows: LogRows,
     gaps: Vec<(Lsn, Lsn)>,
     losses: Vec<Loss>,
-    /// Whether there may have been commits behind the last one found.
-    tail_lost: bool,
+    /// How many times something was lost behind the last commit found, in which there may have been others.
+    tail_losses: u32,
 }
 
 impl Reading {
@@ -89,7 +89,7 @@ impl Reading {
     }
 
     fn tell(&mut self, loss: LogLoss, flushed: Lsn, certain: bool) {
-        self.tail_lost |= matches!(loss, LogLoss::File(_));
+        self.tail_losses += u32::from(matches!(loss, LogLoss::File(_)));
         match loss {
             LogLoss::Commits { first, last, path, offset } => self.gap(first, last, flushed, path, offset),
             LogLoss::Damage(error) | LogLoss::File(error) => {
@@ -99,13 +99,14 @@ impl Reading {
                 }
             }
             // Never acknowledged, unless the manifest knows of more commits than were found.
-            LogLoss::Tail { .. } => self.tail_lost |= !certain,
+            LogLoss::Tail { .. } => self.tail_losses += u32::from(!certain),
             _ => {}
         }
     }
 }
 
-/// Reads the log behind `flushed`; `closed` is the commit that closed the database, if it is known to have been.
+/// Reads the log behind `flushed`; `closed` is the commit that closed the database, if it is known to have been. It may
+/// have been opened again, and written.
 pub(super) fn read(
     remains: &mut Remains,
     seed: Option<u64>,
@@ -120,7 +121,7 @@ pub(super) fn read(
         seed,
         &mut |record| {
             let reading = &mut *reading.borrow_mut();
-            reading.tail_lost = false;
+            reading.tail_losses = 0;
             record.ops.clone().for_each(|op| reading.rows.apply(record.lsn, &op));
             Ok::<(), LogError>(())
         },
@@ -142,7 +143,9 @@ pub(super) fn read(
     if last > found.last.max(flushed) {
         reading.gap(found.last.max(flushed) + 1, last, flushed, path, 0);
     }
-    if reading.tail_lost && closed.is_none() {
+    // The close itself may be what was lost. What is lost behind a close came after the next opening.
+    let close_lost = closed.is_some_and(|closed| found.last < closed);
+    if reading.tail_losses > u32::from(close_lost) {
         let path = remains.disk.path(files::LOG);
         reading.gap(found.last.max(flushed) + 1, files::NUMBER_MAX, flushed, path, 0);
     }

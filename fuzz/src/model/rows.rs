@@ -68,6 +68,8 @@ pub enum Read {
     Range { from: u64, to: u64, reverse: bool, limit: usize },
     /// A counter.
     Count(u64),
+    /// How many rows there are.
+    Len,
 }
 
 /// Something to change.
@@ -179,7 +181,7 @@ impl Part for Rows {
     fn reads() -> Vec<Read> {
         let gets = (0..=ROWS).map(Read::Get);
         let backwards = Read::Range { from: 0, to: ROWS + 1, reverse: true, limit: usize::MAX };
-        gets.chain([backwards]).chain((0..COUNTERS).map(Read::Count)).collect()
+        gets.chain([backwards, Read::Len]).chain((0..COUNTERS).map(Read::Count)).collect()
     }
 
     fn verify(&self, _: &Handle, _: &Snapshot) -> Result<bool> {
@@ -206,6 +208,7 @@ impl Part for Rows {
                 let row = view.get(handle.counts, &counter_key(*counter))?;
                 Ok(Answer::said(row.map_or(0, |row| count_of(&row))))
             }
+            Read::Len => view.len(handle.rows).map(Answer::said),
         }
     }
 
@@ -221,6 +224,7 @@ impl Part for Rows {
                 })
             }
             Read::Count(counter) => Answer::said(self.counters.get(counter).copied().unwrap_or(0)),
+            Read::Len => Answer::said(self.rows.len() as u64),
         }
     }
 
@@ -265,8 +269,9 @@ impl Part for Rows {
     }
 
     fn draw_read(draws: &mut Draws) -> Read {
-        match draws.below(4) {
+        match draws.below(5) {
             0 => Read::Count(draws.below(COUNTERS)),
+            4 => Read::Len,
             1 => {
                 let from = draws.below(ROWS);
                 let to = from + draws.below(ROWS - from) + 1;

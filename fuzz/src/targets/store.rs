@@ -4,9 +4,9 @@ use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use logwood::{
-    Bucket, BucketOptions, Collection, Database, Direction, Disk, Filter, Graph, ManualClock, Metric,
-    Options, PutOptions, Query, Relation, Result, Schema, SearchOptions, Transaction, VectorSchema, Vectors,
-    View,
+    Bucket, BucketOptions, Collection, Database, Direction, Disk, Error, Filter, Graph, Keyspace,
+    ManualClock, Metric, Options, PutOptions, Query, Relation, Result, Schema, SearchOptions, Transaction,
+    VectorSchema, Vectors, View,
 };
 use serde_json::json;
 
@@ -32,7 +32,9 @@ fn open(disk: &SimulatedDisk) -> Result<Database> {
 }
 
 /// What one transaction of the good database writes, in all models.
-fn write_round(tx: &mut Transaction, round: u16) -> Result<()> {
+fn write_round(tx: &mut Transaction, plain: Keyspace, round: u16) -> Result<()> {
+    tx.put(plain, &[round as u8], &[1; 30])?;
+    tx.put(plain, b"again", &round.to_be_bytes())?;
     let documents = Collection::ensure(tx, "documents", Schema::new().index("by_group", ["group"]))?;
     let graph = Graph::ensure(tx, "graph", Schema::new())?;
     let vectors = Vectors::ensure(tx, "vectors", VectorSchema::new(3, Metric::L2))?;
@@ -56,10 +58,13 @@ fn write_round(tx: &mut Transaction, round: u16) -> Result<()> {
 /// Writes the good database; not `flushed`, all of it is in the log.
 pub(super) fn write(disk: &SimulatedDisk, flushed: bool) -> Result<()> {
     let db = open(disk)?;
+    let plain = db.keyspace("plain")?;
     for round in 0..ROUNDS {
-        db.transact(|tx| write_round(tx, round))?;
+        db.transact(|tx| write_round(tx, plain, round))?;
         if flushed && round % 2 == 1 {
             db.flush()?;
+            // From the first time on it is kept.
+            db.snapshot().len(plain)?;
         }
     }
     if flushed {
@@ -95,7 +100,15 @@ fn use_rows(db: &Database) -> Result<()> {
 type Question = fn(&Database) -> Result<String>;
 
 /// One question to each model, which reads all there is.
-const QUESTIONS: [Question; 5] = [
+const QUESTIONS: [Question; 6] = [
+    |db| {
+        let plain = db.keyspace("plain")?;
+        match db.snapshot().len(plain)? {
+            // It was lost with all it held, and made just now.
+            0 => Err(Error::Abort("there is no such keyspace".to_owned())),
+            length => Ok(length.to_string()),
+        }
+    },
     |db| {
         let view = db.snapshot();
         let all = Collection::open(&view, "documents")?.scan(&view)?.collect::<Result<Vec<_>>>();
@@ -145,9 +158,10 @@ fn right_answers() -> &'static [Vec<Option<String>>] {
     RIGHT.get_or_init(|| {
         let write = || -> Result<Vec<Vec<Option<String>>>> {
             let db = open(&SimulatedDisk::new(0))?;
+            let plain = db.keyspace("plain")?;
             let mut right = Vec::new();
             for round in 0..ROUNDS {
-                db.transact(|tx| write_round(tx, round))?;
+                db.transact(|tx| write_round(tx, plain, round))?;
                 right.push(answers(&db).into_iter().map(Result::ok).collect());
             }
             Ok(right)
@@ -177,7 +191,7 @@ pub(super) fn exercise(disk: &SimulatedDisk) {
     let Ok(db) = open(disk) else { return };
     let _ = answers(&db);
     let _ = use_rows(&db);
-    let _ = db.transact(|tx| write_round(tx, ROUNDS));
+    let _ = db.keyspace("plain").and_then(|plain| db.transact(|tx| write_round(tx, plain, ROUNDS)));
     let changes: [fn(&mut Transaction) -> Result<()>; 7] = [
         |tx| Collection::open(tx, "documents")?.delete(tx, "key 0 0", None).map(drop),
         |tx| Collection::open(tx, "documents")?.upsert(tx, "key 0 1", &json!({"group": 9})).map(drop),

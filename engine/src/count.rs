@@ -1,0 +1,353 @@
+//! Counting the rows of a keyspace without reading them all.
+//!
+//! ```text
+//! len = live rows in the tables  +  what each memtable changes of that, oldest first  +  what a transaction changes
+//! ```
+//! The first part is kept for the keyspaces that were asked: with the version, and with the next edit of the manifest
+//! durably. It is changed by flushes alone, which work out for these keyspaces what their memtable changes: a merge of
+//! tables leaves the same rows live. Who never asks pays nothing. The sum is remembered for the last commit that was
+//! asked for, so that asking again takes no time.
+//!
+//! Invariant: what a version's counts say of a keyspace is the number of live rows in that version's tables; a keyspace
+//! without tables is not among them.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use logwood_index::{Direction, Entries, KeyRange, Memtable, MemtableView, Merge};
+use logwood_wal::Lsn;
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::keyspace::{self, Keyspace};
+use crate::published::Published;
+use crate::snapshot::Snapshot;
+use crate::version::{Levels, Table, Tables, Version};
+use crate::view::Bounds;
+use crate::write_set::WriteSet;
+
+/// Live rows in a version's tables, by keyspace.
+pub(crate) type Counts = BTreeMap<u32, u64>;
+
+/// Rows that a flush reads at most to count what deleted ranges took away. Beyond it the count is given up.
+const FLUSH_ROWS_MAX: u64 = 1_000_000;
+/// Keyspaces of which lengths are remembered.
+const LENGTHS_MAX: usize = 1_024;
+
+const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
+
+/// The lengths of keyspaces as they were last asked for, each with the commit that it is of.
+#[derive(Debug, Default)]
+pub(crate) struct Lengths(Mutex<BTreeMap<u32, (Lsn, u64)>>);
+
+impl Lengths {
+    fn get(&self, keyspace: Keyspace, lsn: Lsn) -> Option<u64> {
+        self.0.lock().get(&keyspace.0).filter(|(of, _)| *of == lsn).map(|(_, length)| *length)
+    }
+
+    fn set(&self, keyspace: Keyspace, lsn: Lsn, length: u64) {
+        let mut lengths = self.0.lock();
+        if lengths.len() >= LENGTHS_MAX {
+            lengths.clear();
+        }
+        lengths.insert(keyspace.0, (lsn, length));
+    }
+}
+
+/// How many rows a keyspace has in a version that was published.
+pub(crate) fn len(
+    published: &Published,
+    lengths: &Lengths,
+    version: &Version,
+    keyspace: Keyspace,
+) -> Result<u64> {
+    if let Some(length) = lengths.get(keyspace, version.lsn) {
+        return Ok(length);
+    }
+    let mut length = match (version.tables.get(&keyspace.0), version.counts.get(&keyspace.0)) {
+        (None, _) => 0,
+        (Some(_), Some(count)) => *count,
+        (Some(levels), None) => {
+            let count = live_rows(levels)?;
+            keep(published, version.flushed, keyspace, count);
+            count
+        }
+    };
+    let mut below = Below::tables(version);
+    for memtable in version.frozen.iter().rev().chain([&version.active]) {
+        length = below.changed(Change::of(memtable, keyspace), keyspace, length, u64::MAX)?.unwrap_or(length);
+        below = below.with(memtable);
+    }
+    lengths.set(keyspace, version.lsn, length);
+    Ok(length)
+}
+
+/// How many rows a keyspace has for a transaction that writes `writes` and reads `snapshot`, where it has `length`.
+pub(crate) fn len_with(
+    snapshot: &Snapshot,
+    writes: &WriteSet,
+    keyspace: Keyspace,
+    length: u64,
+) -> Result<u64> {
+    let ranges = writes.ranges_of(keyspace.0).cloned().collect();
+    let entries = Box::new(writes.scan(keyspace, ALL, Direction::Forward));
+    let below = Below((*snapshot.hold.version()?).clone());
+    Ok(below.changed(Change { ranges, entries }, keyspace, length, u64::MAX)?.unwrap_or(length))
+}
+
+/// Keeps what was counted in the tables of a version, if the present one has the same rows in its tables.
+fn keep(published: &Published, flushed: Lsn, keyspace: Keyspace, count: u64) {
+    published.change(|version| {
+        let mut version = version.clone();
+        if version.flushed == flushed && version.tables.contains_key(&keyspace.0) {
+            Arc::make_mut(&mut version.counts).insert(keyspace.0, count);
+        }
+        version
+    });
+}
+
+/// The counts of the version that a flush of `memtable` makes, which has the tables `after`.
+pub(crate) fn after_flush(snapshot: &Snapshot, memtable: &MemtableView, after: &Tables) -> Result<Counts> {
+    let version = snapshot.hold.version()?;
+    let below = Below::tables(&version);
+    let mut counts = Counts::new();
+    for (number, count) in version.counts.iter() {
+        let keyspace = Keyspace(*number);
+        if !after.contains_key(number) || !keyspace::is_live(snapshot, keyspace)? {
+            continue;
+        }
+        let change = Change::of(memtable, keyspace);
+        // Damage in older tables keeps nobody from flushing: who asks next reads the rows, and is told of it.
+        if let Ok(Some(count)) = below.changed(change, keyspace, *count, FLUSH_ROWS_MAX) {
+            counts.insert(*number, count);
+        }
+    }
+    Ok(counts)
+}
+
+/// The live rows in the tables of a keyspace. Where no table overlaps with another, nothing is read.
+pub(crate) fn live_rows(levels: &Levels) -> Result<u64> {
+    let mut tables: Vec<&Arc<Table>> = levels.tables().collect();
+    tables.sort_by_key(|table| &table.segment.meta().min_key);
+    let (mut live, mut rest) = (0, &tables[..]);
+    while let Some(first) = rest.first() {
+        let mut last_key = &first.segment.meta().max_key;
+        let mut together = 1;
+        while let Some(next) = rest.get(together).filter(|next| next.segment.meta().min_key <= *last_key) {
+            last_key = last_key.max(&next.segment.meta().max_key);
+            together += 1;
+        }
+        let meta = first.segment.meta();
+        live += if together == 1 && first.hidden.is_empty() {
+            meta.entries.saturating_sub(meta.tombstones)
+        } else {
+            read_live_rows(levels, (Bound::Included(&meta.min_key), Bound::Included(last_key)))?
+        };
+        rest = &rest[together..];
+    }
+    Ok(live)
+}
+
+/// The live rows within bounds in the tables of a keyspace, each of them read.
+pub(crate) fn read_live_rows(levels: &Levels, bounds: Bounds<'_>) -> Result<u64> {
+    let mut runs = Vec::new();
+    levels.scan_into(bounds, &[], Direction::Forward, &mut runs);
+    count(runs)
+}
+
+fn count(mut runs: Vec<Box<dyn Entries + '_>>) -> Result<u64> {
+    let mut entries = match runs.len() {
+        1 => runs.remove(0),
+        _ => Box::new(Merge::new(runs, Direction::Forward)),
+    };
+    let mut live = 0;
+    while entries.next()? {
+        live += u64::from(entries.value().is_some());
+    }
+    Ok(live)
+}
+
+/// What is written over older rows of one keyspace: ranges are deleted, then rows put and removed.
+struct Change<'a> {
+    ranges: Vec<KeyRange>,
+    entries: Box<dyn Entries + 'a>,
+}
+
+impl Change<'_> {
+    fn of(memtable: &MemtableView, keyspace: Keyspace) -> Self {
+        let entries = Box::new(memtable.scan(keyspace.0, ALL, Direction::Forward));
+        Self { ranges: memtable.ranges(keyspace.0, ALL), entries }
+    }
+}
+
+/// Older rows, over which newer ones are written.
+struct Below(Version);
+
+impl Below {
+    /// The rows in a version's tables.
+    fn tables(version: &Version) -> Self {
+        let empty = Memtable::new().freeze();
+        Self(Version { active: empty, frozen: Arc::new([]), ..version.clone() })
+    }
+
+    /// With those of a newer memtable.
+    fn with(self, memtable: &MemtableView) -> Self {
+        let Self(version) = self;
+        let frozen = std::iter::once(&version.active).chain(version.frozen.iter()).cloned().collect();
+        Self(Version { active: memtable.clone(), frozen, ..version })
+    }
+
+    /// How many rows there are with a change, where there are `length` without it; `None` if more than `rows_max` rows
+    /// had to be read to tell what its ranges delete.
+    fn changed(
+        &self,
+        mut change: Change<'_>,
+        keyspace: Keyspace,
+        length: u64,
+        rows_max: u64,
+    ) -> Result<Option<u64>> {
+        let Some(mut length) = self.without(&change.ranges, keyspace, length, rows_max)? else {
+            return Ok(None);
+        };
+        while change.entries.next()? {
+            let key = change.entries.key();
+            let was = !KeyRange::any_contains(&change.ranges, key) && self.0.get(keyspace, key)?.is_some();
+            match (was, change.entries.value().is_some()) {
+                (false, true) => length = length.saturating_add(1),
+                (true, false) => length = length.saturating_sub(1),
+                _ => {}
+            }
+        }
+        Ok(Some(length))
+    }
+
+    /// How many of `length` rows are left without those in `ranges`. Counts these or the others, whichever are fewer.
+    fn without(
+        &self,
+        ranges: &[KeyRange],
+        keyspace: Keyspace,
+        length: u64,
+        rows_max: u64,
+    ) -> Result<Option<u64>> {
+        if ranges.is_empty() {
+            return Ok(Some(length));
+        }
+        let within: u64 = ranges.iter().map(|range| self.estimate(keyspace, range.bounds())).sum();
+        let beside = self.estimate(keyspace, ALL).saturating_sub(within);
+        if within.min(beside) > rows_max {
+            return Ok(None);
+        }
+        if within <= beside {
+            let gone =
+                ranges.iter().map(|range| self.count(keyspace, range.bounds())).sum::<Result<u64>>()?;
+            return Ok(Some(length.saturating_sub(gone)));
+        }
+        let gaps = KeyRange::gaps(ALL, ranges);
+        gaps.iter().map(|gap| self.count(keyspace, crate::scan::borrow(gap))).sum::<Result<u64>>().map(Some)
+    }
+
+    fn count(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<u64> {
+        let mut runs = Vec::new();
+        self.0.scan_into(keyspace, bounds, Vec::new(), Direction::Forward, &mut runs);
+        count(runs)
+    }
+
+    /// About how many entries the tables have within bounds.
+    fn estimate(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> u64 {
+        let tables = self.0.tables.get(&keyspace.0).into_iter().flat_map(|levels| levels.tables());
+        tables.map(|table| table.segment.estimate_entries(bounds)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logwood_wal::{Disk, MemoryDisk};
+
+    use super::*;
+    use crate::view::View;
+    use crate::{Database, Options};
+
+    fn open(disk: &Arc<dyn Disk>) -> Database {
+        Database::open_on(disk.clone(), Options::new().background(false).seed(Some(1))).unwrap()
+    }
+
+    /// What is kept of a keyspace's count.
+    fn kept(db: &Database, keyspace: Keyspace) -> Option<u64> {
+        db.shared.published.current().counts.get(&keyspace.0).copied()
+    }
+
+    fn put(db: &Database, keyspace: Keyspace, numbers: std::ops::Range<u32>) {
+        db.transact(|tx| numbers.clone().try_for_each(|n| tx.put(keyspace, &n.to_be_bytes(), b"row")))
+            .unwrap();
+    }
+
+    #[test]
+    fn a_count_is_kept_from_the_first_time_it_is_asked_for() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let db = open(&disk);
+        let (asked, other) = (db.keyspace("asked").unwrap(), db.keyspace("other").unwrap());
+        for keyspace in [asked, other] {
+            put(&db, keyspace, 0..100);
+        }
+        db.flush().unwrap();
+        assert_eq!(kept(&db, asked), None, "who does not ask does not pay");
+        assert_eq!(db.snapshot().len(asked).unwrap(), 100);
+        assert_eq!(kept(&db, asked), Some(100));
+        put(&db, asked, 50..120);
+        db.transact(|tx| tx.delete(asked, &7_u32.to_be_bytes())).unwrap();
+        assert_eq!((kept(&db, asked), db.snapshot().len(asked).unwrap()), (Some(100), 119));
+        db.flush().unwrap();
+        assert_eq!((kept(&db, asked), kept(&db, other)), (Some(119), None));
+        let end = 30_u32.to_be_bytes();
+        db.transact(|tx| tx.delete_range(asked, (Bound::Unbounded, Bound::Excluded(&end)))).unwrap();
+        assert_eq!(db.snapshot().len(asked).unwrap(), 90);
+        db.flush().unwrap();
+        assert_eq!(kept(&db, asked), Some(90));
+        db.close().unwrap();
+
+        let db = open(&disk);
+        assert_eq!(kept(&db, asked), Some(90));
+        db.compact().unwrap();
+        assert_eq!((kept(&db, asked), db.snapshot().len(asked).unwrap()), (Some(90), 90));
+        db.transact(|tx| tx.delete_range(asked, ALL)).unwrap();
+        db.compact().unwrap();
+        assert_eq!((kept(&db, asked), db.snapshot().len(asked).unwrap()), (None, 0), "without tables");
+        db.drop_keyspace("other").unwrap();
+        db.compact().unwrap();
+        assert_eq!(db.check().unwrap().findings, []);
+    }
+
+    #[test]
+    fn a_range_that_is_too_long_to_count_is_not_counted() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let db = open(&disk);
+        let rows = db.keyspace("rows").unwrap();
+        put(&db, rows, 0..20_000);
+        db.flush().unwrap();
+        let below = Below::tables(&db.shared.published.current());
+        let (low, high) = (5_000_u32.to_be_bytes(), 18_000_u32.to_be_bytes());
+        let range = KeyRange::within((Bound::Included(&low), Bound::Excluded(&high))).unwrap();
+        let without = |rows_max| below.without(std::slice::from_ref(&range), rows, 20_000, rows_max).unwrap();
+        assert_eq!(without(100), None);
+        assert_eq!(without(10_000), Some(7_000), "fewer are left than gone");
+        let short =
+            KeyRange::within((Bound::Included(&low), Bound::Excluded(&5_010_u32.to_be_bytes()))).unwrap();
+        assert_eq!(below.without(&[short], rows, 20_000, 1_000).unwrap(), Some(19_990));
+    }
+
+    #[test]
+    fn a_count_of_an_old_snapshot_is_not_taken_for_one_of_the_present() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let db = open(&disk);
+        let rows = db.keyspace("rows").unwrap();
+        put(&db, rows, 0..10);
+        db.flush().unwrap();
+        let old = db.snapshot();
+        put(&db, rows, 10..30);
+        db.flush().unwrap();
+        assert_eq!((old.len(rows).unwrap(), kept(&db, rows)), (10, None));
+        assert_eq!((db.snapshot().len(rows).unwrap(), kept(&db, rows)), (30, Some(30)));
+        assert_eq!((old.len(rows).unwrap(), kept(&db, rows)), (10, Some(30)));
+    }
+}
