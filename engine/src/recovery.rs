@@ -334,7 +334,8 @@ fn open_log(
     Ok((log, found, replay))
 }
 
-/// Lets go of the log's files whose commits are all in segments: a crash may have come between the flush and that.
+/// Lets go of the log's files whose commits are all in segments: a crash or a failure may have come between the flush
+/// and that.
 ///
 /// When the log holds nothing else, the manifest says so first, so that opening and closing again and again does
 /// not pile up log files.
@@ -342,7 +343,9 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     let version = shared.published.current();
     let all_is_flushed = version.active.is_empty() && version.frozen.is_empty();
     let flushed = if all_is_flushed { version.lsn } else { version.flushed };
-    if flushed > version.flushed {
+    let is_unopened = shared.manifest.lock().as_ref().is_some_and(Manifest::is_unopened);
+    let is_left_over = is_unopened && all_is_flushed && shared.writer()?.stats().files > 1;
+    if flushed > version.flushed || is_left_over {
         if let Some(manifest) = shared.manifest.lock().as_mut() {
             match manifest.edit(Edit::default().flushed(flushed)) {
                 // It is only put off.
@@ -351,7 +354,7 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
             }
         }
         shared.published.change(|version| Version { flushed, ..version.clone() });
-    } else if shared.manifest.lock().as_ref().is_some_and(Manifest::is_unopened) {
+    } else if is_unopened {
         // The close left nothing to let go of.
         return Ok(());
     }

@@ -188,6 +188,22 @@ fn stats_check_and_log_tell_what_there_is() {
     assert_eq!((&check["sound"], &check["findings"]), (&json!(true), &json!([])));
     assert!(good(&["check", &db]).starts_with("sound: "));
 
+    let log = rows(&["log", &db]);
+    assert_eq!(
+        log.iter().map(|row| &row["lsn"]).collect::<Vec<_>>(),
+        [&stats["lsn"]],
+        "a close flushes much"
+    );
+}
+
+#[test]
+fn the_log_is_told_as_far_as_no_flush_gave_it_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (documents, db) = (path("documents.jsonl"), path("db"));
+    fs::write(&documents, "{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n").unwrap();
+    good(&["import", "documents", &db, "few", &documents]);
+    let stats = &rows(&["stats", &db, "--json"])[0];
     let all = rows(&["log", &db]);
     let numbers: Vec<u64> = all.iter().map(|row| row["lsn"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=stats["lsn"].as_u64().unwrap()).collect::<Vec<_>>());
