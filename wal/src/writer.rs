@@ -172,6 +172,8 @@ impl LogWriter {
         self.encode(records)?;
         self.make_room(self.options.prewrite.then_some(self.options.file_bytes))?;
         self.write_frame(records.len() as u64)?;
+        // A large frame is not to be held beside what is made of its commits next.
+        self.frame.clear();
         self.closed = false;
         Ok(self.next - 1)
     }
