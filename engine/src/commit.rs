@@ -21,7 +21,7 @@ use crate::published::Published;
 use crate::read_set::ReadSet;
 use crate::sync::Mutex;
 use crate::version::Version;
-use crate::write_set::{RowKey, WriteSet};
+use crate::write_set::{RowKey, WriteSet, value_of};
 
 /// Deleted ranges that a memtable remembers at most, give or take a commit: each range that is read steps over them.
 const MEMTABLE_RANGES_MAX: usize = 1_000;
@@ -36,17 +36,15 @@ pub(crate) struct Request {
     writes: Arc<WriteSet>,
     /// What was read, and where.
     reads: Option<(ReadSet, Arc<Hold>)>,
-    /// The rows of `writes`, encoded by the committing thread.
-    ops: OpsBuffer,
     /// The counters' new values: known only once the request's place in the order is.
     counters: Vec<(RowKey, i64)>,
     counter_ops: OpsBuffer,
 }
 
 impl Request {
-    pub(crate) fn new(writes: WriteSet, reads: Option<(ReadSet, Arc<Hold>)>) -> Result<Self> {
-        let ops = writes.encode()?;
-        Ok(Self { writes: Arc::new(writes), reads, ops, counters: Vec::new(), counter_ops: OpsBuffer::new() })
+    pub(crate) fn new(mut writes: WriteSet, reads: Option<(ReadSet, Arc<Hold>)>) -> Result<Self> {
+        writes.seal()?;
+        Ok(Self { writes: Arc::new(writes), reads, counters: Vec::new(), counter_ops: OpsBuffer::new() })
     }
 }
 
@@ -102,7 +100,7 @@ impl Committer {
         let keyspace = Keyspace(row.0);
         for writes in self.admitted.iter().rev() {
             if let Some(written) = writes.get(keyspace, &row.1) {
-                return counter::decode(row.0, &row.1, written.as_deref());
+                return counter::decode(row.0, &row.1, written);
             }
         }
         counter::decode(row.0, &row.1, now.get(keyspace, &row.1)?.as_deref())
@@ -114,12 +112,12 @@ impl Committer {
         request.counter_ops.clear();
         for (row, delta) in request.writes.additions() {
             let before = match request.writes.get(Keyspace(row.0), &row.1) {
-                Some(own) => counter::decode(row.0, &row.1, own.as_deref())?,
-                None => self.counter_now(row, now)?,
+                Some(own) => counter::decode(row.0, &row.1, own)?,
+                None => self.counter_now(&row, now)?,
             };
             let after = before.checked_add(delta).ok_or_else(|| counter::overflow(row.0, &row.1))?;
             request.counter_ops.push(row.0, Kind::Put, &row.1, &after.to_le_bytes())?;
-            request.counters.push((row.clone(), after));
+            request.counters.push((row, after));
         }
         Ok(())
     }
@@ -131,11 +129,11 @@ impl Committer {
             self.memtable.delete_range(lsn, keyspace, range)?;
         }
         let watched = self.published.is_watched();
-        for (row, value) in request.writes.rows() {
-            let value = value.map(|value| &value[..]);
-            self.memtable.apply(lsn, row.0, &row.1, value)?;
+        for op in request.writes.rows() {
+            let value = value_of(op);
+            self.memtable.apply(lsn, op.keyspace, op.key, value)?;
             if watched {
-                self.published.tell(lsn, row, value);
+                self.published.tell(lsn, op.keyspace, op.key, value);
             }
         }
         for (row, value) in &request.counters {
@@ -204,7 +202,7 @@ impl Sequencer for Committer {
     }
 
     fn ops<'a>(&'a self, request: &'a Request) -> Vec<&'a OpsBuffer> {
-        vec![&request.ops, &request.counter_ops]
+        vec![request.writes.ops(), &request.counter_ops]
     }
 
     fn publish(&mut self, group: &mut [(Lsn, Request)], durable: Lsn) {

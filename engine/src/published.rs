@@ -12,7 +12,6 @@ use logwood_wal::Lsn;
 use crate::hold::Hold;
 use crate::sync::{ArcSwap, Mutex, RwLock};
 use crate::version::Version;
-use crate::write_set::RowKey;
 
 /// Told of every committed write to one keyspace, in commit order, before the commit becomes visible.
 pub(crate) trait Watch: Send + Sync {
@@ -126,9 +125,9 @@ impl Published {
     }
 
     /// Tells the watches of a write.
-    pub(crate) fn tell(&self, lsn: Lsn, row: &RowKey, value: Option<&[u8]>) {
-        for watch in self.watches.read().get(&row.0).into_iter().flatten() {
-            watch.committed(lsn, &row.1, value);
+    pub(crate) fn tell(&self, lsn: Lsn, keyspace: u32, key: &[u8], value: Option<&[u8]>) {
+        for watch in self.watches.read().get(&keyspace).into_iter().flatten() {
+            watch.committed(lsn, key, value);
         }
     }
 }

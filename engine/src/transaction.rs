@@ -192,7 +192,7 @@ impl Sealed for Transaction {
 impl View for Transaction {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
         let row = match self.writes.get(keyspace, key) {
-            Some(own) => own.clone(),
+            Some(own) => own.map(Bytes::copy_from_slice),
             None => {
                 self.reads.lock().key(keyspace, key);
                 self.snapshot.get(keyspace, key)?

@@ -1,13 +1,15 @@
 //! The writes of a transaction or batch, gathered in key order until they are committed.
 
+mod rows;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries, KeyRange};
-use logwood_wal::{Kind, OpsBuffer};
+use logwood_index::{Direction, KeyRange};
+use logwood_wal::{Kind, Op, OpsBuffer};
 
+use self::rows::{RowEntries, Rows};
 use crate::counter;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
@@ -21,8 +23,11 @@ pub(crate) type RowKey = (u32, Bytes);
 /// counters.
 #[derive(Debug, Default)]
 pub(crate) struct WriteSet {
-    rows: BTreeMap<RowKey, Option<Bytes>>,
-    additions: BTreeMap<RowKey, i64>,
+    rows: Rows,
+    /// Of each keyspace that has any, never empty.
+    additions: BTreeMap<u32, BTreeMap<Bytes, i64>>,
+    /// How many additions there are.
+    additions_len: usize,
     /// Ranges of each keyspace that are deleted, before the rows are written: ascending, with gaps between them.
     ranges: BTreeMap<u32, Vec<KeyRange>>,
     /// At least what they take of `bytes`.
@@ -46,12 +51,12 @@ const PUT_BYTES_A_REMOVAL: usize = 256;
 impl WriteSet {
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
         limits::check_row(key, value)?;
-        self.write(keyspace, key, Some(Bytes::copy_from_slice(value)))
+        self.write(keyspace, Kind::Put, key, value)
     }
 
     pub(crate) fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
         limits::check_row(key, &[])?;
-        self.write(keyspace, key, None)
+        self.write(keyspace, Kind::Delete, key, &[])
     }
 
     /// Deletes all rows within bounds, those of this set included.
@@ -75,18 +80,17 @@ impl WriteSet {
 
     /// Forgets the rows and additions within bounds.
     fn forget(&mut self, keyspace: u32, bounds: Bounds<'_>) {
-        let Some(within) = row_bounds(keyspace, bounds) else { return };
-        let rows: Vec<RowKey> = self.rows.range(within.clone()).map(|(row, _)| row.clone()).collect();
-        for row in rows {
-            if let Some(old) = self.rows.remove(&row) {
-                self.bytes -= ROW_BYTES + row.1.len() + old.as_ref().map_or(0, Bytes::len);
-                self.removals -= usize::from(old.is_none());
-            }
+        self.rows.forget(keyspace, bounds, |op| {
+            self.bytes -= ROW_BYTES + op.key.len() + op.value.len();
+            self.removals -= usize::from(op.kind == Kind::Delete);
+        });
+        let Some(additions) = self.additions.get_mut(&keyspace) else { return };
+        for (key, _) in additions.extract_if(crate::scan::own(bounds), |_, _| true) {
+            self.additions_len -= 1;
+            self.bytes -= ROW_BYTES + key.len() + COUNTER_BYTES;
         }
-        let additions: Vec<RowKey> = self.additions.range(within).map(|(row, _)| row.clone()).collect();
-        for row in additions {
-            self.additions.remove(&row);
-            self.bytes -= ROW_BYTES + row.1.len() + COUNTER_BYTES;
+        if additions.is_empty() {
+            self.additions.remove(&keyspace);
         }
     }
 
@@ -97,33 +101,42 @@ impl WriteSet {
 
     /// The deleted ranges, each with its keyspace.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u32, &KeyRange)> {
-        self.ranges.iter().flat_map(|(keyspace, ranges)| ranges.iter().map(|range| (*keyspace, range)))
+        ranges_in(&self.ranges)
     }
 
     fn hides(&self, keyspace: u32, key: &[u8]) -> bool {
         self.ranges.get(&keyspace).is_some_and(|ranges| KeyRange::any_contains(ranges, key))
     }
 
-    fn write(&mut self, keyspace: Keyspace, key: &[u8], value: Option<Bytes>) -> Result<()> {
-        let added = ROW_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
+    fn write(&mut self, keyspace: Keyspace, kind: Kind, key: &[u8], value: &[u8]) -> Result<()> {
+        let added = ROW_BYTES + key.len() + value.len();
         self.check_room(added)?;
+        let old = self.rows.put(keyspace.0, kind, key, value)?;
         self.bytes += added;
-        self.removals += usize::from(value.is_none());
-        let row = (keyspace.0, Bytes::copy_from_slice(key));
-        if self.additions.remove(&row).is_some() {
+        self.removals += usize::from(kind == Kind::Delete);
+        if let Some((kind, value_bytes)) = old {
+            self.bytes -= ROW_BYTES + key.len() + value_bytes;
+            self.removals -= usize::from(kind == Kind::Delete);
+        }
+        self.forget_addition(keyspace.0, key);
+        Ok(())
+    }
+
+    fn forget_addition(&mut self, keyspace: u32, key: &[u8]) {
+        let Some(additions) = self.additions.get_mut(&keyspace) else { return };
+        if additions.remove(key).is_some() {
+            self.additions_len -= 1;
             self.bytes -= ROW_BYTES + key.len() + COUNTER_BYTES;
         }
-        if let Some(old) = self.rows.insert(row, value) {
-            self.bytes -= ROW_BYTES + key.len() + old.as_ref().map_or(0, Bytes::len);
-            self.removals -= usize::from(old.is_none());
+        if additions.is_empty() {
+            self.additions.remove(&keyspace);
         }
-        Ok(())
     }
 
     /// Refuses one more row of so many bytes if the log would refuse the whole.
     fn check_room(&self, bytes: usize) -> Result<()> {
         limits::check("batch", LISTS_BYTES + self.bytes + bytes, limits::BATCH_BYTES_MAX)?;
-        if self.rows.len() + self.additions.len() >= limits::BATCH_ROWS_MAX {
+        if self.rows.len() + self.additions_len >= limits::BATCH_ROWS_MAX {
             return Err(Error::TooMany { what: "rows in a batch", limit: limits::BATCH_ROWS_MAX as u64 });
         }
         Ok(())
@@ -138,28 +151,29 @@ impl WriteSet {
     }
 
     fn removed_keys_bytes(&self) -> usize {
-        let keys = self.rows.iter().filter(|(_, value)| value.is_none()).map(|((_, key), _)| key.len());
-        keys.sum::<usize>() + self.ranges_bytes
+        let removals = self.rows().filter(|op| op.kind == Kind::Delete);
+        removals.map(|op| op.key.len()).sum::<usize>() + self.ranges_bytes
     }
 
     pub(crate) fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
         limits::check_row(key, &[])?;
-        let row = (keyspace.0, Bytes::copy_from_slice(key));
-        if let Some(sum) = self.additions.get_mut(&row) {
+        let sums = self.additions.get_mut(&keyspace.0);
+        if let Some(sum) = sums.and_then(|sums| sums.get_mut(key)) {
             *sum = sum.checked_add(delta).ok_or_else(|| counter::overflow(keyspace.0, key))?;
             return Ok(());
         }
         let added = ROW_BYTES + key.len() + COUNTER_BYTES;
         self.check_room(added)?;
         self.bytes += added;
-        self.additions.insert(row, delta);
+        self.additions.entry(keyspace.0).or_default().insert(Bytes::copy_from_slice(key), delta);
+        self.additions_len += 1;
         Ok(())
     }
 
     /// What this set says of a row: nothing, its value, or its removal.
-    pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Option<&Option<Bytes>> {
-        let own = self.rows.get(&(keyspace.0, Bytes::copy_from_slice(key)));
-        own.or_else(|| self.hides(keyspace.0, key).then_some(&None))
+    pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Option<Option<&[u8]>> {
+        let own = self.rows.get(keyspace.0, key).map(value_of);
+        own.or_else(|| self.hides(keyspace.0, key).then_some(None))
     }
 
     /// The counters within bounds that this set adds to.
@@ -168,199 +182,84 @@ impl WriteSet {
         keyspace: Keyspace,
         bounds: Bounds<'_>,
     ) -> impl DoubleEndedIterator<Item = &Bytes> {
-        let within = row_bounds(keyspace.0, bounds).filter(|_| !self.additions.is_empty());
-        within.map(|within| self.additions.range(within)).into_iter().flatten().map(|(row, _)| &row.1)
+        let additions = self.additions.get(&keyspace.0).filter(|_| !crate::scan::is_empty(bounds));
+        additions
+            .map(|additions| additions.range::<[u8], _>(bounds))
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
     }
 
     /// What this set adds to the counter at `key`.
     pub(crate) fn addition(&self, keyspace: Keyspace, key: &[u8]) -> Option<i64> {
-        if self.additions.is_empty() {
-            return None;
-        }
-        self.additions.get(&(keyspace.0, Bytes::copy_from_slice(key))).copied()
+        self.additions.get(&keyspace.0)?.get(key).copied()
     }
 
     /// Whether this set writes the row, or adds to it.
-    pub(crate) fn writes_row(&self, row: &RowKey) -> bool {
-        self.rows.contains_key(row) || self.additions.contains_key(row) || self.hides(row.0, &row.1)
+    pub(crate) fn writes_row(&self, (keyspace, key): &RowKey) -> bool {
+        let space = Keyspace(*keyspace);
+        self.get(space, key).is_some() || self.addition(space, key).is_some()
     }
 
     /// Whether this set writes, or adds to, any row within bounds.
     pub(crate) fn writes_in(&self, keyspace: u32, bounds: Bounds<'_>) -> bool {
-        let Some((lower, upper)) = row_bounds(keyspace, bounds) else { return false };
-        self.rows.range((lower.clone(), upper.clone())).next().is_some()
-            || self.additions.range((lower, upper)).next().is_some()
+        if crate::scan::is_empty(bounds) {
+            return false;
+        }
+        let additions = self.additions.get(&keyspace);
+        self.rows.any_within(keyspace, bounds)
+            || additions.is_some_and(|additions| additions.range::<[u8], _>(bounds).next().is_some())
             || self.ranges_of(keyspace).any(|range| range.overlaps(bounds))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.additions.is_empty() && self.ranges.is_empty()
+        self.rows.len() == 0 && self.additions_len == 0 && self.ranges.is_empty()
     }
 
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&RowKey, Option<&Bytes>)> {
-        self.rows.iter().map(|(key, value)| (key, value.as_ref()))
+    /// The rows, ascending: puts and deletes.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Op<'_>> {
+        self.rows.iter()
     }
 
-    pub(crate) fn additions(&self) -> impl Iterator<Item = (&RowKey, i64)> {
-        self.additions.iter().map(|(key, delta)| (key, *delta))
+    pub(crate) fn additions(&self) -> impl Iterator<Item = (RowKey, i64)> {
+        self.additions.iter().flat_map(|(keyspace, additions)| {
+            additions.iter().map(|(key, delta)| ((*keyspace, key.clone()), *delta))
+        })
     }
 
-    /// The rows as the log has them. Additions are left out: their results are known only in commit order.
-    pub(crate) fn encode(&self) -> Result<OpsBuffer> {
-        let mut ops = OpsBuffer::new();
-        for (keyspace, KeyRange { start, end }) in self.ranges() {
-            ops.push(keyspace, Kind::DeleteRange, start, end.as_deref().unwrap_or_default())?;
+    /// Makes [`ops`](Self::ops) those of the commit: after the last write.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        if self.rows.has_dead() || !self.ranges.is_empty() {
+            self.rows.rewrite(ranges_in(&self.ranges))?;
         }
-        for ((keyspace, key), value) in &self.rows {
-            match value {
-                Some(value) => ops.push(*keyspace, Kind::Put, key, value)?,
-                None => ops.push(*keyspace, Kind::Delete, key, &[])?,
-            }
-        }
-        Ok(ops)
+        Ok(())
+    }
+
+    /// The deleted ranges and the rows as the log has them, once they are sealed. Additions are left out: their results
+    /// are known only in commit order.
+    pub(crate) fn ops(&self) -> &OpsBuffer {
+        self.rows.ops()
     }
 
     /// The rows within bounds as a sorted run.
-    pub(crate) fn scan<'a>(
-        &'a self,
+    pub(crate) fn scan(
+        &self,
         keyspace: Keyspace,
         bounds: Bounds<'_>,
         direction: Direction,
-    ) -> WriteEntries<'a> {
-        let rows = row_bounds(keyspace.0, bounds).map(|bounds| self.rows.range(bounds));
-        WriteEntries { rows, direction, current: None }
+    ) -> RowEntries<'_> {
+        self.rows.scan(keyspace.0, bounds, direction)
     }
 }
 
-/// Bounds over row keys; `None` when no key can lie within them (a `BTreeMap` refuses such bounds).
-fn row_bounds(keyspace: u32, bounds: Bounds<'_>) -> Option<(Bound<RowKey>, Bound<RowKey>)> {
-    if crate::scan::is_empty(bounds) {
-        return None;
-    }
-    let own = |bound: Bound<&[u8]>, open: Bound<RowKey>| match bound {
-        Bound::Included(key) => Bound::Included((keyspace, Bytes::copy_from_slice(key))),
-        Bound::Excluded(key) => Bound::Excluded((keyspace, Bytes::copy_from_slice(key))),
-        Bound::Unbounded => open,
-    };
-    let end = match keyspace.checked_add(1) {
-        Some(next) => Bound::Excluded((next, Bytes::new())),
-        None => Bound::Unbounded,
-    };
-    Some((own(bounds.0, Bound::Included((keyspace, Bytes::new()))), own(bounds.1, end)))
+fn ranges_in(ranges: &BTreeMap<u32, Vec<KeyRange>>) -> impl Iterator<Item = (u32, &KeyRange)> {
+    ranges.iter().flat_map(|(keyspace, ranges)| ranges.iter().map(|range| (*keyspace, range)))
 }
 
-/// Rows of a [`WriteSet`] in one direction.
-pub(crate) struct WriteEntries<'a> {
-    rows: Option<btree_map::Range<'a, RowKey, Option<Bytes>>>,
-    direction: Direction,
-    current: Option<(&'a Bytes, &'a Option<Bytes>)>,
-}
-
-impl Entries for WriteEntries<'_> {
-    fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
-        let next = match (&mut self.rows, self.direction) {
-            (None, _) => None,
-            (Some(rows), Direction::Forward) => rows.next(),
-            (Some(rows), Direction::Backward) => rows.next_back(),
-        };
-        self.current = next.map(|((_, key), value)| (key, value));
-        Ok(self.current.is_some())
-    }
-
-    fn key(&self) -> &[u8] {
-        self.current.map_or(&[], |(key, _)| key)
-    }
-
-    fn value(&self) -> Option<Bytes> {
-        self.current.and_then(|(_, value)| value.clone())
-    }
+/// The value that a put or a delete leaves its key with.
+pub(crate) fn value_of(op: Op<'_>) -> Option<&[u8]> {
+    (op.kind == Kind::Put).then_some(op.value)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Put(u32, u8, usize),
-        Delete(u32, u8),
-        Add(u32, u8),
-        DeleteRange(u32, u8, u8),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        // Keyspaces and values whose numbers and lengths take as many bytes in the log as they can.
-        let keyspace = || prop_oneof![Just(0), Just(u32::MAX)];
-        let step = prop_oneof![
-            (keyspace(), any::<u8>(), prop_oneof![Just(0_usize), Just(70), Just(10_000)])
-                .prop_map(|(keyspace, key, len)| Step::Put(keyspace, key, len)),
-            (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Delete(keyspace, key)),
-            (keyspace(), any::<u8>()).prop_map(|(keyspace, key)| Step::Add(keyspace, key)),
-            (keyspace(), any::<u8>(), any::<u8>())
-                .prop_map(|(keyspace, a, b)| Step::DeleteRange(keyspace, a, b)),
-        ];
-        prop::collection::vec(step, 1..80)
-    }
-
-    proptest! {
-        /// A batch just under its limit was refused by the log when it was committed.
-        #[test]
-        fn what_a_set_counts_is_never_less_than_what_the_log_takes(steps in steps()) {
-            let mut set = WriteSet::default();
-            let mut deletions = 0;
-            for step in steps {
-                let key = |byte: u8| vec![byte % 16; usize::from(byte) * 8];
-                match step {
-                    Step::Put(space, byte, len) => set.put(Keyspace(space), &key(byte), &vec![1; len]),
-                    Step::Delete(space, byte) => set.delete(Keyspace(space), &key(byte)),
-                    Step::Add(space, byte) => set.add(Keyspace(space), &key(byte), 1),
-                    Step::DeleteRange(space, a, b) => {
-                        let (low, high) = (key(a), key(b));
-                        let bounds = (Bound::Excluded(&low[..]), Bound::Included(&high[..]));
-                        deletions += usize::from(KeyRange::within(bounds).is_some());
-                        set.delete_range(Keyspace(space), bounds)
-                    }
-                }
-                .unwrap();
-            }
-            let rows = set.encode().unwrap();
-            let mut counters = OpsBuffer::new();
-            for ((space, key), _) in set.additions() {
-                counters.push(*space, Kind::Put, key, &[0; COUNTER_BYTES]).unwrap();
-            }
-            let (rows, counters) = (rows.encoded_bytes(), counters.encoded_bytes());
-            // Each of a commit's two lists takes five bytes more in the log at most, the end of the commit one.
-            prop_assert!(rows + counters + 2 * 5 < set.bytes + LISTS_BYTES);
-            let removals = set.rows().filter(|(_, value)| value.is_none()).count();
-            prop_assert_eq!(set.removals, removals + deletions);
-        }
-    }
-
-    #[test]
-    fn a_set_takes_away_if_it_removes_rows_and_puts_little() {
-        let space = Keyspace(3);
-        let mut set = WriteSet::default();
-        assert!(!set.takes_away());
-        set.delete(space, &[1; 1_000]).unwrap();
-        set.put(space, b"gone", &[0; 100]).unwrap();
-        set.add(space, b"count", -1).unwrap();
-        assert!(set.takes_away());
-        set.put(space, b"more", &[0; 300]).unwrap();
-        assert!(!set.takes_away());
-    }
-
-    /// A full disk could not be left by deleting ranges of long keys: only what single removals take was allowed for.
-    #[test]
-    fn a_set_that_deletes_ranges_of_long_keys_takes_away() {
-        let space = Keyspace(3);
-        let mut set = WriteSet::default();
-        for n in 0..100 {
-            let (low, high) = ([n; 1_000], [n + 2; 1_000]);
-            set.delete_range(space, (Bound::Included(&low), Bound::Included(&high))).unwrap();
-        }
-        assert!(set.takes_away());
-        assert_eq!(set.ranges_of(space.0).count(), 1);
-    }
-}
+mod tests;

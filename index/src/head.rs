@@ -7,7 +7,7 @@ pub(crate) const HEAD_BYTES: usize = 8;
 ///
 /// For any keys `a < b` the heads are `head_of(a) <= head_of(b)`: different heads order the keys, equal ones say
 /// nothing.
-pub(crate) fn head_of(key: &[u8]) -> u64 {
+pub fn head_of(key: &[u8]) -> u64 {
     if let Some(head) = key.first_chunk::<HEAD_BYTES>() {
         return u64::from_be_bytes(*head);
     }

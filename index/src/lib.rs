@@ -48,6 +48,7 @@ pub mod compact;
 pub mod vector;
 
 pub use error::{Error, Result};
+pub use head::head_of;
 pub use key_range::KeyRange;
 pub use memtable::{Memtable, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};

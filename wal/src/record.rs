@@ -104,9 +104,15 @@ impl OpsBuffer {
         Self::default()
     }
 
+    /// A buffer without operations, with room for so many bytes of them.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+    }
+
     /// Appends an operation; the value of a delete is not recorded, and the end of a range is behind its beginning,
-    /// or empty. [`Error::TooLarge`] names the limit that the key, the value or the buffer would exceed, and leaves
-    /// the buffer as it was.
+    /// or empty. It begins at what [`encoded_bytes`](Self::encoded_bytes) was. [`Error::TooLarge`] names the limit that
+    /// the key, the value or the buffer would exceed, and leaves the buffer as it was.
     pub fn push(&mut self, keyspace: u32, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let value = if kind == Kind::Delete { &[] } else { value };
         debug_assert!(kind != Kind::DeleteRange || value.is_empty() || key < value);
@@ -115,13 +121,35 @@ impl OpsBuffer {
         within("a value in bytes", value.len(), value_bytes_max)?;
         within("a commit in operations", self.count + 1, OPS_MAX)?;
         // Five bytes suffice for the keyspace and for either length, one for the kind.
-        within("a commit in bytes", self.bytes.len() + key.len() + value.len() + 16, OPS_BYTES_MAX)?;
+        let op_bytes_max = key.len() + value.len() + 16;
+        within("a commit in bytes", self.bytes.len() + op_bytes_max, OPS_BYTES_MAX)?;
+        self.bytes.reserve(op_bytes_max);
         put_long(&mut self.bytes, i64::from(keyspace));
         put_long(&mut self.bytes, kind as i64);
         put_bytes(&mut self.bytes, key);
         put_bytes(&mut self.bytes, value);
         self.count += 1;
         Ok(())
+    }
+
+    /// Appends the operation that begins at `start` in another buffer, if one does.
+    pub fn push_from(&mut self, from: &Self, start: usize) {
+        if let Some((_, bytes)) = from.op_bytes(start) {
+            self.bytes.extend_from_slice(bytes);
+            self.count += 1;
+        }
+    }
+
+    /// The operation that begins at `start`, if one does.
+    #[must_use]
+    pub fn op(&self, start: usize) -> Option<Op<'_>> {
+        self.op_bytes(start).map(|(op, _)| op)
+    }
+
+    fn op_bytes(&self, start: usize) -> Option<(Op<'_>, &[u8])> {
+        let mut reader = Reader::new(self.bytes.get(start..)?);
+        let op = Op::decode(&mut reader).ok()?;
+        Some((op, reader.since(0)))
     }
 
     /// How many operations it holds.

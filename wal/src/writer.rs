@@ -175,6 +175,8 @@ impl LogWriter {
         self.encode(records)?;
         self.make_room(self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
         self.write_frame(records.len() as u64)?;
+        // A large frame is not to be held beside what is made of its commits next.
+        self.frame.clear();
         self.closed = false;
         Ok(self.next - 1)
     }
