@@ -55,7 +55,7 @@ struct Change {
 /// Writes a memtable as segments, and names them in the manifest. What it deleted of older segments by ranges is
 /// noted there, or they are given up: no deletion of a range stands in a segment.
 fn write(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     manifest: &mut Manifest,
     snapshot: &Snapshot,
     memtable: &MemtableView,
