@@ -238,8 +238,7 @@ impl Database {
         Ok(())
     }
 
-    /// Merges everything into one level of each keyspace, so that it takes the least space, and gives back what the
-    /// log and the reserve have taken ahead of need.
+    /// Merges everything into one level of each keyspace, so that it takes the least space.
     ///
     /// # Errors
     /// As [`Database::flush`].
@@ -247,13 +246,7 @@ impl Database {
         self.flush()?;
         while compaction::step_full(&self.shared)? {}
         while maintenance::remove_dead_files(&self.shared)? {}
-        self.shared.reserve.shrink(&self.shared)?;
-        let flushed = self.shared.published.current().flushed;
-        match self.shared.writer()?.with(|log, _| log.shrink(flushed)) {
-            // Then it is kept as it is: a small file would have taken more before it gave anything back.
-            Err(logwood_wal::Error::DiskFull { .. }) => Ok(()),
-            shrunk => Ok(shrunk?),
-        }
+        Ok(())
     }
 
     /// On a read-only database: makes what was committed since visible to new snapshots, and returns the

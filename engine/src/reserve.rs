@@ -9,10 +9,6 @@
 //!   away go through: otherwise its room would be filled again before anything was deleted;
 //! - background work makes it anew as soon as there is room, and then all commits go through.
 //!
-//! After a compaction that everything went into, there is nothing to flush: the file is cut to a small one, and made
-//! whole again once a part of a memtable is filled. For as long as there is no room for that it is out, too, though
-//! what there is of it can still be spent.
-//!
 //! The file means nothing to anyone else. A crash leaves it whole, in part or not at all; opening removes it, so
 //! that there is room to open; closing gives its room back.
 
@@ -32,21 +28,11 @@ use crate::shared::Shared;
 /// manifest.
 const BLOCKS_BYTES: u64 = 64 << 10;
 
-/// A small one has room for this fraction of a memtable.
-const SMALLER: u64 = 16;
-
-/// Zeros are written in pieces of this size.
-const PIECE_BYTES: usize = 256 << 10;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It was not tried yet.
     Unmade,
     Held,
-    /// There is only a small one, as there is little to flush.
-    Small,
-    /// There is only a small one, as there was no room for more.
-    Tight,
     /// It was spent, or there was no room for it.
     Out,
     /// It is not wanted, or no longer.
@@ -59,7 +45,7 @@ pub(crate) struct Reserve {
     bytes: u64,
     /// Held while its file is made or removed.
     state: Mutex<State>,
-    /// Whether the state is `Out` or `Tight`, for those who cannot wait.
+    /// Whether the state is `Out`, for those who cannot wait.
     out: AtomicBool,
     /// Whether there may be more room than when it was last tried.
     due: AtomicBool,
@@ -118,75 +104,31 @@ impl Reserve {
     /// A failed call to the disk; that the disk is full is none.
     pub(crate) fn make(&self, shared: &Shared) -> Result<()> {
         let mut state = self.state.lock();
-        let due = match *state {
-            State::Unmade | State::Out | State::Tight => self.due.swap(false, Ordering::AcqRel),
-            State::Small => memtable_bytes(shared) > self.small_bytes() / 2,
-            State::Held | State::Off => false,
-        };
-        if !due {
+        if !matches!(*state, State::Unmade | State::Out) || !self.due.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
+        let job = SpaceJob::new(shared.disk.clone(), files::RESERVE.to_owned(), self.bytes);
         let failures = self.waits.lock().failures;
-        let (made, without) = match *state {
-            State::Small | State::Tight => (self.grow(shared), State::Tight),
-            _ => {
-                let job = SpaceJob::new(shared.disk.clone(), files::RESERVE.to_owned(), self.bytes);
-                (job.run().map(drop).map_err(Error::from), State::Out)
-            }
-        };
-        match made {
-            Ok(()) => {
+        match job.run() {
+            Ok(_) => {
                 self.turn(&mut state, State::Held, shared);
                 *self.waits.lock() = Waits::default();
             }
-            Err(error) if error.is_disk_full() => {
-                self.turn(&mut state, without, shared);
+            Err(logwood_wal::Error::DiskFull { .. }) => {
+                self.turn(&mut state, State::Out, shared);
                 *self.waits.lock() = Waits { failures: failures + 1, ticks: 0 };
             }
             Err(error) => {
                 self.retry();
-                return Err(error);
+                return Err(error.into());
             }
         }
         Ok(())
     }
 
-    /// Makes a small file whole; without room it stays as it is.
-    fn grow(&self, shared: &Shared) -> Result<()> {
-        let failed = |source| shared.io_error("write", files::RESERVE, source);
-        let file = shared.disk.open(files::RESERVE).map_err(failed)?;
-        let small = file.len().map_err(failed)?.min(self.bytes);
-        let zeros = vec![0; PIECE_BYTES];
-        let pieces = (small..self.bytes).step_by(PIECE_BYTES);
-        let written = pieces.into_iter().try_for_each(|at| {
-            let piece = zeros.len().min(usize::try_from(self.bytes - at).unwrap_or(PIECE_BYTES));
-            file.write_at(&zeros[..piece], at)
-        });
-        written.and_then(|()| file.sync()).map_err(|source| {
-            // What cannot be cut off is cut off or removed by the next to come.
-            let _ = file.set_len(small);
-            failed(source)
-        })
-    }
-
-    /// Cuts it to a small one, until there is more to flush.
-    pub(crate) fn shrink(&self, shared: &Shared) -> Result<()> {
-        let mut state = self.state.lock();
-        if *state == State::Held && memtable_bytes(shared) <= self.small_bytes() / 2 {
-            let cut = shared.disk.open(files::RESERVE).and_then(|file| file.set_len(self.small_bytes()));
-            cut.map_err(|source| shared.io_error("cut", files::RESERVE, source))?;
-            *state = State::Small;
-        }
-        Ok(())
-    }
-
-    fn small_bytes(&self) -> u64 {
-        (self.bytes - BLOCKS_BYTES) / SMALLER + BLOCKS_BYTES
-    }
-
     /// While the reserve is out, the log takes no more room than it needs.
     fn turn(&self, state: &mut State, new: State, shared: &Shared) {
-        let out = matches!(new, State::Out | State::Tight);
+        let out = new == State::Out;
         *state = new;
         self.out.store(out, Ordering::Release);
         if let Ok(group) = shared.writer() {
@@ -197,7 +139,7 @@ impl Reserve {
     /// Gives its room to whoever found the disk full. Says whether there was any.
     fn spend(&self, shared: &Shared) -> Result<bool> {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Held | State::Small | State::Tight) {
+        if *state != State::Held {
             return Ok(false);
         }
         remove(shared)?;
@@ -207,16 +149,9 @@ impl Reserve {
 
     /// Gives its room back for good.
     pub(crate) fn close(&self, shared: &Shared) -> Result<()> {
-        let state = std::mem::replace(&mut *self.state.lock(), State::Off);
-        if matches!(state, State::Held | State::Small | State::Tight) { remove(shared) } else { Ok(()) }
+        let held = std::mem::replace(&mut *self.state.lock(), State::Off) == State::Held;
+        if held { remove(shared) } else { Ok(()) }
     }
-}
-
-/// Memory of the memtables, of which a flush writes segments.
-fn memtable_bytes(shared: &Shared) -> u64 {
-    let version = shared.published.current();
-    let frozen: usize = version.frozen.iter().map(logwood_index::MemtableView::memory_bytes).sum();
-    (version.active.memory_bytes() + frozen) as u64
 }
 
 fn remove(shared: &Shared) -> Result<()> {

@@ -97,8 +97,6 @@ pub struct LogWriter {
     scratches: u64,
     /// Whether files are to take no more room than needed.
     saving: bool,
-    /// Whether the active file is a small one, behind which no space is taken until it is half full.
-    small: bool,
     frame: FrameBuffer,
     stopped: Option<Error>,
     stats: LogStats,
@@ -126,7 +124,6 @@ impl LogWriter {
             free: Vec::new(),
             scratches: 0,
             saving: false,
-            small: false,
             frame: FrameBuffer::default(),
             stopped: None,
             stats: LogStats::default(),
@@ -224,7 +221,6 @@ impl LogWriter {
             let kept = self.free.len() + usize::from(self.spare.is_some());
             if self.options.prewrite
                 && !self.saving
-                && !self.small
                 && kept < self.options.recycle_files
                 && oldest.bytes <= self.options.file_bytes
             {
@@ -243,7 +239,7 @@ impl LogWriter {
     /// The work of making the next file's space ready, unless it is ready or not wanted: to be run while commits
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
-        let wanted = self.options.prewrite && self.takes_spare();
+        let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
         let bytes = if self.saving { self.options.file_bytes / SMALLER } else { self.options.file_bytes };
         wanted.then(|| self.space_job(bytes))
     }
@@ -257,30 +253,9 @@ impl LogWriter {
         }
     }
 
-    /// Gives back the space that was taken ahead of need, and that of commits up to `up_to`, of which it must be durable
-    /// elsewhere that nobody will ask for them again: a small file is begun, and none is made ready until that is half
-    /// full.
-    pub fn shrink(&mut self, up_to: Lsn) -> Result<(), Error> {
-        self.running()?;
-        for name in self.spare.take().map(|space| space.name).into_iter().chain(self.free.drain(..)) {
-            discard(&*self.disk, &name);
-        }
-        let small = self.options.file_bytes / SMALLER;
-        if self.active.as_ref().is_some_and(|active| active.first < self.next && active.room > small) {
-            self.begin_file(0, self.options.prewrite.then_some(small))?;
-            self.small = true;
-        }
-        self.retire(up_to)
-    }
-
-    fn takes_spare(&self) -> bool {
-        let idle = self.small && self.active.as_ref().is_some_and(|active| active.end < active.room / 2);
-        self.spare.is_none() && self.stopped.is_none() && !idle
-    }
-
     /// Takes space that is ready.
     pub fn accept_space(&mut self, space: Space) {
-        if self.takes_spare() {
+        if self.spare.is_none() && self.stopped.is_none() {
             self.spare = Some(space);
         } else {
             discard(&*self.disk, &space.name);
@@ -448,7 +423,6 @@ impl LogWriter {
         // The name is taken from here on, even if it should not last.
         self.number = number;
         self.sync_names()?;
-        self.small = false;
         self.stats.files_begun += 1;
         self.stats.files_recycled += u64::from(space.recycled);
         let room = space.bytes.max(end);

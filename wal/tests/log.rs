@@ -149,37 +149,6 @@ fn prepared_space_is_used_by_the_next_file() {
 }
 
 #[test]
-fn a_shrunken_log_takes_little_until_it_is_written_again() {
-    let disk = disk();
-    let bytes = || disk.list().unwrap().iter().map(|name| disk.map(name).unwrap().len()).sum::<usize>();
-    let (mut log, ..) = open(&disk, options(64 << 10)).unwrap();
-    for _ in 0..700 {
-        append(&mut log, 300).unwrap();
-    }
-    log.retire(600).unwrap();
-    log.prepare().unwrap();
-    log.shrink(700).unwrap();
-    log.prepare().unwrap();
-    assert_eq!((log.stats().files, log.durable()), (1, 700));
-    assert!(bytes() <= 4 << 10, "{}", bytes());
-    let names = disk.list().unwrap();
-    log.shrink(700).unwrap();
-    assert_eq!(disk.list().unwrap(), names, "there is nothing to give back");
-
-    for _ in 0..10 {
-        append(&mut log, 300).unwrap();
-    }
-    log.prepare().unwrap();
-    assert!(bytes() >= 64 << 10, "the next file is as large as ever");
-    for _ in 0..400 {
-        append(&mut log, 300).unwrap();
-    }
-    log.retire(1_000).unwrap();
-    let (_, recovered, replayed) = open_from(&disk, options(64 << 10), 1_001).unwrap();
-    assert_eq!((recovered.last, lsns(&replayed)), (1_110, (1_001..=1_110).collect::<Vec<_>>()));
-}
-
-#[test]
 fn a_frame_larger_than_a_file_gets_a_file_of_its_own() {
     let disk = disk();
     for prewrite in [true, false] {
