@@ -185,7 +185,7 @@ fn check_against(
             return Ok(());
         }
     };
-    let trash = Arc::new(Trash::new(Arc::new(maintenance::Background::new(Arc::default()))));
+    let trash = Arc::new(Trash::new(Arc::new(maintenance::Background::new(Arc::default())), 0));
     let mut named = BTreeSet::new();
     let mut missing = Vec::new();
     for (id, row) in tables {

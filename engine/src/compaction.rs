@@ -127,7 +127,7 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
 }
 
 fn carry_out(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     manifest: &mut Manifest,
     keyspace: u32,
     levels: &Levels,

@@ -9,7 +9,7 @@ use logwood_wal::{Disk, Durability, Follower, MemoryDisk, RealDisk};
 use crate::batch::Batch;
 use crate::check::{self, CheckReport};
 use crate::error::{Error, Result};
-use crate::keyspace::{self, Keyspace};
+use crate::keyspace::{self, Keyspace, KeyspaceOptions};
 use crate::maintenance::Task;
 use crate::options::Options;
 use crate::shared::{Mode, Shared};
@@ -162,11 +162,25 @@ impl Database {
     /// # Errors
     /// [`Error::Name`] for a name that cannot be; what a commit can fail with.
     pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        self.keyspace_with(name, KeyspaceOptions::new())
+    }
+
+    /// As [`Database::keyspace`], and sees to it that the keyspace is kept as these options say, now and later.
+    ///
+    /// # Errors
+    /// As [`Database::keyspace`]; [`Error::Option`] for a compression that this build does not have.
+    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
         crate::catalog::check_name("keyspace", name)?;
+        options.compression.map_or(Ok(()), crate::options::check_compression)?;
         let name = user_keyspace(name);
-        match keyspace::find(&self.snapshot(), &name)? {
-            Some(found) => Ok(found),
-            None => self.transact(|tx| keyspace::create(tx, &name)),
+        let view = self.snapshot();
+        match keyspace::find(&view, &name)? {
+            Some(found) if keyspace::is_as(&view, found, options)? => Ok(found),
+            _ => self.transact(|tx| {
+                let keyspace = keyspace::create(tx, &name)?;
+                keyspace::change(tx, keyspace, options)?;
+                Ok(keyspace)
+            }),
         }
     }
 

@@ -82,7 +82,7 @@ impl Change {
 /// noted there, or they are given up, or what they have of it gets tombstones: no deletion of a range stands in a
 /// segment.
 fn write(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     manifest: &mut Manifest,
     snapshot: &Snapshot,
     memtable: &MemtableView,

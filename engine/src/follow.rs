@@ -118,7 +118,7 @@ pub(crate) fn has_moved_on(error: &Error) -> bool {
 /// Opens the database on a disk for reading only.
 pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>> {
     let background = Arc::new(Background::new(Arc::new(Mutex::new(None))));
-    let trash = Arc::new(Trash::new(background.clone()));
+    let trash = Arc::new(Trash::new(background.clone(), options.block_cache_bytes));
     let (follow, version) = Follow::begin(&disk, &trash, &options, Opened::new())?;
     let lsn = version.lsn;
     Ok(Arc::new(Shared {

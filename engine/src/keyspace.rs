@@ -1,5 +1,7 @@
 //! Keyspaces: independent ordered maps from bytes to bytes, named in the catalog, numbered in the files.
 
+use logwood_index::Compression;
+
 use crate::catalog;
 use crate::error::{Error, Result};
 use crate::transaction::Transaction;
@@ -27,6 +29,95 @@ impl Keyspace {
 }
 
 const KIND: &str = "keyspace";
+const COMPRESSION: &str = "compression";
+
+/// How a keyspace of the program's own is kept.
+///
+/// ```
+/// use logwood::{Compression, Database, KeyspaceOptions, Options};
+///
+/// let db = Database::open("memory://", Options::new())?;
+/// let pictures = db.keyspace_with("pictures", KeyspaceOptions::new().compression(Compression::None))?;
+/// assert_eq!(pictures, db.keyspace("pictures")?);
+/// # Ok::<(), logwood::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyspaceOptions {
+    /// How segments that are written from now on are compressed; it is remembered. `None` leaves it as it is, which
+    /// for a new keyspace is [`Options::compression`](crate::Options::compression).
+    pub compression: Option<Compression>,
+}
+
+impl KeyspaceOptions {
+    /// Everything as it is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`KeyspaceOptions::compression`].
+    #[must_use]
+    pub fn compression(self, compression: Compression) -> Self {
+        Self { compression: Some(compression) }
+    }
+}
+
+/// The number of a compression in the catalog.
+fn code(compression: Compression) -> u8 {
+    match compression {
+        Compression::Lz4 => 1,
+        Compression::Zstd => 2,
+        _ => 0,
+    }
+}
+
+/// What was chosen for the keyspace. A number that is not known is a wish of a later version: as if it were not there.
+fn chosen(view: &impl View, keyspace: Keyspace) -> Result<Option<Compression>> {
+    let row = catalog::get(view, COMPRESSION, &keyspace.0.to_string())?;
+    let known = [Compression::None, Compression::Lz4, Compression::Zstd];
+    Ok(row.and_then(|row| known.into_iter().find(|known| row[..] == [code(*known)])))
+}
+
+/// Whether the keyspace is as these options say.
+pub(crate) fn is_as(view: &impl View, keyspace: Keyspace, options: KeyspaceOptions) -> Result<bool> {
+    match options.compression {
+        Some(compression) => Ok(chosen(view, keyspace)? == Some(compression)),
+        None => Ok(true),
+    }
+}
+
+/// Makes the keyspace as these options say.
+pub(crate) fn change(tx: &mut Transaction, keyspace: Keyspace, options: KeyspaceOptions) -> Result<()> {
+    match options.compression {
+        Some(compression) if !is_as(tx, keyspace, options)? => {
+            catalog::put(tx, COMPRESSION, &keyspace.0.to_string(), &[code(compression)])
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How segments of this keyspace are compressed: as was chosen for it, or by what it holds.
+pub(crate) fn compression(view: &impl View, keyspace: Keyspace, default: Compression) -> Result<Compression> {
+    if keyspace.0 < Keyspace::FIRST_FREE {
+        return Ok(Compression::None);
+    }
+    if let Some(chosen) = chosen(view, keyspace)? {
+        return Ok(chosen);
+    }
+    let name = catalog::get(view, "live", &keyspace.0.to_string())?.unwrap_or_default();
+    Ok(if is_kept_raw(&name) { Compression::None } else { default })
+}
+
+/// Whether a keyspace of this name holds what is small, does not shrink, or is read a few rows at a time from all over
+/// it, where decompressing a block would cost more than the read itself: ids, the ends of relations, vectors.
+fn is_kept_raw(name: &[u8]) -> bool {
+    let of = |model: &[u8], parts: &[&[u8]]| {
+        name.starts_with(model) && (parts.is_empty() || parts.iter().any(|part| name.ends_with(part)))
+    };
+    of(b"vectors", &[])
+        || of(b"graph/", &[b"/out", b"/in", b"/types"])
+        || of(b"bucket/", &[b"/blobs", b"/counts"])
+}
 
 /// The keyspace of this name, if it was created.
 pub(crate) fn find(view: &impl View, name: &str) -> Result<Option<Keyspace>> {
@@ -58,6 +149,9 @@ pub(crate) fn create(tx: &mut Transaction, name: &str) -> Result<Keyspace> {
 pub(crate) fn drop(tx: &mut Transaction, name: &str) -> Result<()> {
     if let Some(keyspace) = find(tx, name)? {
         catalog::delete(tx, KIND, name)?;
+        if chosen(tx, keyspace)?.is_some() {
+            catalog::delete(tx, COMPRESSION, &keyspace.0.to_string())?;
+        }
         catalog::delete(tx, "live", &keyspace.0.to_string())?;
     }
     Ok(())

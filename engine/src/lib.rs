@@ -246,7 +246,8 @@ pub use graph::{
     Direction, Graph, Neighbor, PATH_DEPTH_MAX, Path, Paths, RELATION_TYPES_MAX, Relation, Step, Visit,
     WALK_NODES_MAX, Walk,
 };
-pub use keyspace::Keyspace;
+pub use keyspace::{Keyspace, KeyspaceOptions};
+pub use logwood_index::Compression;
 pub use logwood_wal::{
     Clock, Disk, Durability, Follower, Kind as OpKind, ManualClock, MemoryDisk, Op, OwnedRecord, RealDisk,
     Record, SystemClock,

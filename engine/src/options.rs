@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use logwood_index::Compression;
 use logwood_wal::{Clock, Durability, SystemClock};
 
 use crate::error::{Error, Result};
@@ -33,6 +34,12 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Target size of a block in a segment, in bytes, up to 32 KiB. Default: 8 KiB.
     pub block_bytes: usize,
+    /// How segments are compressed that are written from now on, of keyspaces for which nothing else was chosen
+    /// ([`KeyspaceOptions`](crate::KeyspaceOptions)). Blocks that would not save an eighth stay as they are and are
+    /// read in place; so do ids, the ends of relations, and vectors. Default: [`Compression::Lz4`].
+    pub compression: Compression,
+    /// Memory for decompressed blocks, in bytes. What lies in the files as it is needs none. Default: 8 MiB.
+    pub block_cache_bytes: usize,
     /// Whether disk space as large as a memtable is kept in a file of its own, so that on a full disk a flush can
     /// be finished and rows can be deleted. Default: yes.
     pub reserve: bool,
@@ -67,6 +74,8 @@ impl Default for Options {
             log_file_bytes: 16 << 20,
             segment_bytes: 64 << 20,
             block_bytes: 8 << 10,
+            compression: Compression::Lz4,
+            block_cache_bytes: 8 << 20,
             reserve: true,
             sync_interval_ms: 100,
             pinned_bytes_max: 1 << 30,
@@ -106,6 +115,8 @@ impl Options {
         log_file_bytes: u64,
         segment_bytes: u64,
         block_bytes: usize,
+        compression: Compression,
+        block_cache_bytes: usize,
         reserve: bool,
         sync_interval_ms: u64,
         pinned_bytes_max: u64,
@@ -122,10 +133,23 @@ impl Options {
         in_range("log_file_bytes", self.log_file_bytes, 16 << 10, 4 << 30)?;
         in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         in_range("block_bytes", self.block_bytes as u64, 512, 32 << 10)?;
+        check_compression(self.compression)?;
+        in_range("block_cache_bytes", self.block_cache_bytes as u64, 0, 8 << 30)?;
         in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)?;
         in_range("pinned_bytes_max", self.pinned_bytes_max, 1 << 10, 1 << 60)?;
         in_range("vector_graph_rows_min", self.vector_graph_rows_min, 1, 1 << 32)
     }
+}
+
+/// Refuses a compression that this build does not have.
+pub(crate) fn check_compression(compression: Compression) -> Result<()> {
+    if compression.is_built() {
+        return Ok(());
+    }
+    Err(Error::Option {
+        option: "compression",
+        reason: "zstd takes the feature `zstd` of this library".to_owned(),
+    })
 }
 
 fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<()> {

@@ -241,7 +241,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     };
     let background_error = Arc::new(Mutex::new(None));
     let background = Arc::new(Background::new(background_error.clone()));
-    let trash = Arc::new(Trash::new(background.clone()));
+    let trash = Arc::new(Trash::new(background.clone(), options.block_cache_bytes));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let (log, found, mut replay) = open_log(&disk, &options, &rows)?;
     let lsn = found.last;

@@ -48,6 +48,13 @@ pub struct Stats {
     pub memtable_bytes: usize,
     /// Memtables waiting to be flushed.
     pub frozen_memtables: usize,
+    /// Bytes of decompressed blocks that are kept; see
+    /// [`Options::block_cache_bytes`](crate::Options::block_cache_bytes).
+    pub block_cache_bytes: u64,
+    /// How often a compressed block was read and found decompressed, since the database was opened.
+    pub block_cache_hits: u64,
+    /// How often one had to be decompressed.
+    pub block_cache_misses: u64,
     /// Levels of segments, from level 0.
     pub levels: Vec<LevelStats>,
     /// Bytes of segments, by keyspace number.
@@ -57,6 +64,7 @@ pub struct Stats {
 pub(crate) fn collect(shared: &Shared) -> Stats {
     let version = shared.published.current();
     let pinned = pins::measure(shared);
+    let blocks = shared.trash.blocks.stats();
     let mut stats = Stats {
         lsn: version.lsn,
         durable_lsn: shared.durable_lsn(),
@@ -69,6 +77,9 @@ pub(crate) fn collect(shared: &Shared) -> Stats {
         memtable_bytes: version.active.memory_bytes()
             + version.frozen.iter().map(logwood_index::MemtableView::memory_bytes).sum::<usize>(),
         frozen_memtables: version.frozen.len(),
+        block_cache_bytes: blocks.bytes,
+        block_cache_hits: blocks.hits,
+        block_cache_misses: blocks.misses,
         ..Stats::default()
     };
     if let Mode::Writer(group) = &shared.mode {

@@ -8,7 +8,9 @@ use logwood_wal::{Disk, File, Lsn};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::keyspace::{self, Keyspace};
 use crate::manifest::{Manifest, TableRow};
+use crate::options::Options;
 use crate::shared::Shared;
 use crate::version::{Table, TableFile, Trash};
 
@@ -53,7 +55,7 @@ impl Table {
             let reason = format!("the file has {} bytes, the manifest says {}", bytes.len(), row.bytes);
             return Err(Error::Corrupt { path, offset: row.bytes.min(bytes.len() as u64), reason });
         }
-        let segment = Segment::open(bytes, path.clone())?;
+        let segment = Segment::open(bytes, path.clone())?.with_cache(&trash.blocks);
         let found = segment.meta();
         if found.keyspace != row.keyspace {
             let reason = format!("it is of keyspace {}, the manifest says {}", found.keyspace, row.keyspace);
@@ -130,7 +132,7 @@ pub(crate) enum Clipped {
 
 /// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
 pub(crate) struct TableWriter<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     /// Puts numbers aside, and knows the database's identity.
     manifest: &'a mut Manifest,
     level: u8,
@@ -143,7 +145,7 @@ pub(crate) struct TableWriter<'a> {
 }
 
 impl<'a> TableWriter<'a> {
-    pub(crate) fn new(shared: &'a Shared, manifest: &'a mut Manifest, level: u8) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>, manifest: &'a mut Manifest, level: u8) -> Self {
         Self { shared, manifest, level, until_stopped: false, written: Vec::new(), made: Vec::new() }
     }
 
@@ -194,9 +196,10 @@ impl<'a> TableWriter<'a> {
         let file =
             self.shared.disk.create(&name).map_err(|source| self.shared.io_error("create", &name, source))?;
         self.made.push(name);
-        let block_bytes = self.shared.options.block_bytes;
+        let Options { block_bytes, compression, .. } = self.shared.options;
+        let compression = keyspace::compression(&self.shared.snapshot(), Keyspace(keyspace), compression)?;
         let identity = files::identity(self.manifest.rows().seed()?, id);
-        let options = SegmentOptions { keyspace, block_bytes, identity };
+        let options = SegmentOptions { keyspace, block_bytes, identity, compression };
         Ok((id, SegmentWriter::new(FileWriter::new(file), options)))
     }
 

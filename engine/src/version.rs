@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Segment};
+use logwood_index::{BlockCache, Chain, Direction, Entries, KeyRange, MemtableView, Segment};
 use logwood_wal::Lsn;
 
 use crate::count::Counts;
@@ -26,17 +26,20 @@ use crate::maintenance::Background;
 use crate::sync::Mutex;
 use crate::view::Bounds;
 
-/// Names of files that nothing refers to any more, waiting to be removed by background work.
+/// What the segments of an open database share: the names of files that nothing refers to any more, waiting to be
+/// removed by background work, and the cache of decompressed blocks.
 pub(crate) struct Trash {
     names: Mutex<Vec<String>>,
     /// Bytes of the segments that no present version names, but an old one still holds.
     pinned_bytes: AtomicU64,
     background: Arc<Background>,
+    pub(crate) blocks: Arc<BlockCache>,
 }
 
 impl Trash {
-    pub(crate) fn new(background: Arc<Background>) -> Self {
-        Self { names: Mutex::default(), pinned_bytes: AtomicU64::new(0), background }
+    pub(crate) fn new(background: Arc<Background>, block_cache_bytes: usize) -> Self {
+        let blocks = Arc::new(BlockCache::new(block_cache_bytes));
+        Self { names: Mutex::default(), pinned_bytes: AtomicU64::new(0), background, blocks }
     }
 
     pub(crate) fn push(&self, name: String) {

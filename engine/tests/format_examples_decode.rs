@@ -15,7 +15,7 @@ use logwood::{
     PutOptions, Relation, Schema, VectorSchema, Vectors, View,
 };
 use logwood_index::key::{KeyPart, KeyReader, KeyWriter};
-use logwood_index::{Direction, Entries, Segment, SegmentOptions, SegmentWriter};
+use logwood_index::{Compression, Direction, Entries, Segment, SegmentOptions, SegmentWriter};
 use logwood_wal::{
     Disk, Follower, Header, Kind, Log, LogOptions, MARKER_BYTES, MemoryDisk, Op, OpsBuffer, SCHEMA,
     decode_frame,
@@ -223,7 +223,7 @@ fn a_segment() {
     let entries: [(&[u8], Option<&[u8]>); 3] =
         [(b"pkg/apple-juice", Some(b"red")), (b"pkg/pear", None), (b"pkg/pineapple", Some(b"yellow"))];
     let mut writer =
-        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64, identity: 0 });
+        SegmentWriter::new(Vec::new(), SegmentOptions { block_bytes: 64, ..SegmentOptions::new(7) });
     entries.iter().for_each(|(key, value)| writer.add(key, *value).unwrap());
     let file = hex("segment");
     assert_eq!(writer.finish(42).unwrap().0, file);
@@ -238,6 +238,22 @@ fn a_segment() {
         assert_eq!((scan.key(), scan.value().as_deref()), (key, value));
     }
     assert!(!scan.next().unwrap());
+}
+
+#[test]
+fn a_compressed_segment() {
+    let laugh = [b'h', b'a'].repeat(150);
+    let compression = Compression::Lz4;
+    let options = SegmentOptions { identity: 0x1122_3344_5566_7788, compression, ..SegmentOptions::new(7) };
+    let mut writer = SegmentWriter::new(Vec::new(), options);
+    writer.add(b"pkg/laugh", Some(&laugh)).unwrap();
+    let written = writer.finish(42).unwrap().0;
+    let file = hex("compressed-segment");
+    assert_eq!(written, file, "{written:02x?}");
+
+    let segment = Segment::open(file.into(), "example").unwrap();
+    segment.verify().unwrap();
+    assert_eq!(segment.get(b"pkg/laugh").unwrap().unwrap().unwrap(), laugh);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod world;
 
 use std::sync::Arc;
 
-use logwood::{Database, Disk, ManualClock, Options};
+use logwood::{Compression, Database, Disk, ManualClock, Options};
 
 use crate::coverage::Coverage;
 use crate::disk::{Call, Crash, SimulatedDisk};
@@ -60,6 +60,8 @@ impl Plan {
             .log_file_bytes(draws.pick([16 << 10, 16 << 10, 48 << 10]))
             .segment_bytes(64 << 10)
             .block_bytes(draws.pick([512, 4 << 10]))
+            .compression(draws.pick([Compression::None, Compression::Lz4, Compression::Lz4]))
+            .block_cache_bytes(draws.pick([0, 64 << 10, 1 << 20]))
             .seed(Some(draws.below(1 << 16)));
         let clients = draws.pick([1, 2, 3]);
         let actions = 30 + draws.index(90);

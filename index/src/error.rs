@@ -31,6 +31,14 @@ pub enum Error {
         /// The newest version that is known here.
         supported: u32,
     },
+    /// A file whose blocks are compressed in a way that this build does not decode. It is not damaged.
+    #[error("{file} has compressed blocks that take {missing}")]
+    Codec {
+        /// The file, by the label it was opened with.
+        file: String,
+        /// What reads them.
+        missing: &'static str,
+    },
     /// Entries that must come in strictly ascending order of their keys do not.
     #[error("keys must be added in strictly ascending order")]
     Order,

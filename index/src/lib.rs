@@ -53,5 +53,6 @@ pub use key_range::KeyRange;
 pub use memtable::{Memtable, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};
 pub use segment::{
-    LostKeys, Segment, SegmentEntries, SegmentMeta, SegmentOptions, SegmentRemains, SegmentWriter,
+    BlockCache, BlockCacheStats, Compression, LostKeys, Segment, SegmentEntries, SegmentMeta, SegmentOptions,
+    SegmentRemains, SegmentWriter, Value,
 };

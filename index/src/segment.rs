@@ -37,6 +37,8 @@
 //!   identity.
 
 mod block;
+mod cache;
+mod codec;
 mod filter;
 mod footer;
 mod format;
@@ -49,11 +51,13 @@ mod scan;
 mod verify;
 mod writer;
 
+pub use cache::{BlockCache, BlockCacheStats};
+pub use codec::Compression;
 pub use footer::SegmentMeta;
 pub use format::{
     BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION,
 };
-pub use reader::Segment;
+pub use reader::{Segment, Value};
 pub use remains::{Entry, LostKeys, SegmentRemains};
 pub use scan::SegmentEntries;
 pub use writer::{SegmentOptions, SegmentWriter};

@@ -14,7 +14,7 @@ const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
 
 fn segment(map: &Map) -> Arc<Segment> {
     let mut writer =
-        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 0, block_bytes: 128, identity: 0 });
+        SegmentWriter::new(Vec::new(), SegmentOptions { block_bytes: 128, ..SegmentOptions::new(0) });
     for (key, value) in map {
         writer.add(key, value.as_deref()).unwrap();
     }

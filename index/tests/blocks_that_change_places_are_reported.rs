@@ -14,7 +14,7 @@ fn sample(value: u8) -> Map {
 }
 
 fn written(map: &Map, keyspace: u32) -> Vec<u8> {
-    written_with(map, SegmentOptions { keyspace, block_bytes: 256, identity: 0 })
+    written_with(map, SegmentOptions { block_bytes: 256, ..SegmentOptions::new(keyspace) })
 }
 
 fn written_with(map: &Map, options: SegmentOptions) -> Vec<u8> {
@@ -78,7 +78,8 @@ fn only_these_are_refused(file: Vec<u8>, good: &[u8], map: &Map, bad: &[usize]) 
         }
         for found in found {
             match found {
-                Ok(found) => assert!(found == Some(Some(value)) && !bad.contains(&block), "{key:?}"),
+                Ok(Some(Some(found))) => assert!(*found == **value && !bad.contains(&block), "{key:?}"),
+                Ok(_) => panic!("{key:?} is lost"),
                 Err(error) => assert!(bad.contains(&block) && offset(&error) == blocks[block].start),
             }
         }
@@ -155,7 +156,8 @@ fn a_block_of_another_keyspace_at_the_same_offset() {
 #[test]
 fn a_block_of_another_segment_of_the_keyspace_at_the_same_offset() {
     let segment = |value: u8, identity: u64| {
-        written_with(&sample(value), SegmentOptions { keyspace: 9, block_bytes: 256, identity })
+        let options = SegmentOptions { block_bytes: 256, identity, ..SegmentOptions::new(9) };
+        written_with(&sample(value), options)
     };
     let (good, other) = (segment(0, 7), segment(0x80, 8));
     let map = sample(0);

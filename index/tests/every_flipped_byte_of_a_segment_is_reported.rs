@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
+use logwood_index::{Compression, Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
 use proptest::{collection, prelude::*};
 
 type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -16,8 +16,13 @@ fn sample(entries: u32) -> Map {
 }
 
 fn written(map: &Map) -> Vec<u8> {
-    let mut writer =
-        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 9, block_bytes: 256, identity: 0x5eed });
+    written_by(map, Compression::None)
+}
+
+fn written_by(map: &Map, compression: Compression) -> Vec<u8> {
+    let block_bytes = if compression == Compression::None { 256 } else { 360 };
+    let options = SegmentOptions { block_bytes, identity: 0x5eed, compression, ..SegmentOptions::new(9) };
+    let mut writer = SegmentWriter::new(Vec::new(), options);
     for (key, value) in map {
         writer.add(key, value.as_deref()).unwrap();
     }
@@ -51,14 +56,19 @@ fn open(file: Vec<u8>) -> Result<Arc<Segment>, Error> {
 #[test]
 fn every_flipped_byte_is_reported_where_it_lies() {
     let map = sample(120);
-    let file = written(&map);
+    for compression in [Compression::None, Compression::Lz4] {
+        flipped_bytes_are_reported(&map, &written_by(&map, compression));
+    }
+}
+
+fn flipped_bytes_are_reported(map: &Map, file: &[u8]) {
     for at in 0..file.len() {
-        let mut bad = file.clone();
+        let mut bad = file.to_vec();
         bad[at] ^= 1 << (at % 8);
         let reported = match open(bad) {
             Err(error) => offset(&error),
             Ok(segment) => {
-                let refused = reads_are_right_or_refused(&segment, &map);
+                let refused = reads_are_right_or_refused(&segment, map);
                 assert!(refused < 15, "byte {at}: {refused} keys lost to one block");
                 offset(&segment.verify().unwrap_err())
             }
@@ -81,14 +91,38 @@ fn every_cut_and_every_addition_is_reported() {
     offset(&open([&file[..], &file[..]].concat()).unwrap_err());
 }
 
+/// Neither is damaged: a newer version of the library, or one built with the feature, reads it.
+#[test]
+fn codecs_that_are_not_there_are_named_at_opening() {
+    let mut file = written_by(&sample(40), Compression::Lz4);
+    let tail = file.len() - 16;
+    let footer = tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
+    assert_eq!(file[footer + 16], 1, "LZ4 alone");
+    for (codecs, is_there) in [(1, true), (3, cfg!(feature = "zstd")), (5, false), (0xFF, false)] {
+        file[footer + 16] = codecs;
+        let crc = crc32fast::hash(&file[footer..tail + 4]);
+        file[tail + 4..tail + 8].copy_from_slice(&crc.to_le_bytes());
+        match open(file.clone()) {
+            Ok(segment) => {
+                assert!(is_there);
+                assert_eq!(segment.verify().is_ok(), codecs == 1, "no block has the other one");
+            }
+            Err(Error::Codec { file, missing }) => {
+                assert!(!is_there && file == "small.seg" && missing.contains("library"), "{missing}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
 #[test]
 fn an_unknown_version_is_named() {
     let mut file = written(&sample(3));
-    file[8] = 3;
+    file[8] = 4;
     let crc = crc32fast::hash(&file[..16]);
     file[16..20].copy_from_slice(&crc.to_le_bytes());
     let error = open(file).unwrap_err();
-    assert!(matches!(error, Error::Version { found: 3, supported: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Version { found: 4, supported: 3, .. }), "{error}");
 }
 
 #[test]
@@ -173,7 +207,9 @@ fn parts(file: &[u8]) -> Vec<(usize, usize)> {
     let tail = file.len() - 16;
     let number = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize;
     let footer = tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
-    let (blocks, index, filter) = (number(footer + 40), number(footer + 48), number(footer + 56));
+    // The codecs of version 3 are one byte, behind the identity.
+    let counts = footer + if file[8] == 3 { 41 } else { 40 };
+    let (blocks, index, filter) = (number(counts), number(counts + 8), number(counts + 16));
     let mut starts: Vec<usize> = (0..blocks).map(|block| number(index + 4 + 8 * block)).collect();
     starts.extend([index, filter, footer]);
     starts.windows(2).map(|pair| (pair[0], pair[1])).collect()
@@ -189,8 +225,10 @@ proptest! {
 
     #[test]
     fn forged_files_are_read_or_refused(flips in collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
-        let file = written(&sample(40));
-        assert_eq!(forge(file.clone(), &[]), file);
-        exercise(forge(file, &flips));
+        for compression in [Compression::None, Compression::Lz4] {
+            let file = written_by(&sample(40), compression);
+            assert_eq!(forge(file.clone(), &[]), file);
+            exercise(forge(file, &flips));
+        }
     }
 }

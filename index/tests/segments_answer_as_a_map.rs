@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use logwood_index::{Direction, Entries, Segment, SegmentOptions, SegmentWriter};
+use logwood_index::{
+    BlockCache, BlockCacheStats, Compression, Direction, Entries, Segment, SegmentOptions, SegmentWriter,
+    Value,
+};
 use proptest::{collection, prelude::*, sample};
 
 type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -46,9 +49,9 @@ fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
     prop_oneof![Just(Bound::Unbounded), key().prop_map(Bound::Included), key().prop_map(Bound::Excluded)]
 }
 
-fn segment(map: &Map, block_bytes: usize) -> Arc<Segment> {
-    let mut writer =
-        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 5, block_bytes, identity: 0x5eed });
+fn segment(map: &Map, block_bytes: usize, compression: Compression) -> Arc<Segment> {
+    let options = SegmentOptions { block_bytes, identity: 0x5eed, compression, ..SegmentOptions::new(5) };
+    let mut writer = SegmentWriter::new(Vec::new(), options);
     for (key, value) in map {
         writer.add(key, value.as_deref()).unwrap();
     }
@@ -95,10 +98,18 @@ proptest! {
     fn gets_and_scans_agree_with_the_map(
         map in map(),
         block_bytes in sample::select(vec![64usize, 300, 8192]),
+        compression in sample::select(vec![Compression::None, Compression::Lz4, Compression::Zstd]),
+        cache_bytes in sample::select(vec![None, Some(0usize), Some(300_000)]),
         asked in collection::vec(key(), 0..60),
         bounds in collection::vec((bound(), bound()), 1..12),
     ) {
-        let segment = segment(&map, block_bytes);
+        let segment = match cache_bytes.map(BlockCache::new) {
+            None => segment(&map, block_bytes, compression),
+            Some(cache) => {
+                let segment = Arc::into_inner(segment(&map, block_bytes, compression)).unwrap();
+                Arc::new(segment.with_cache(&Arc::new(cache)))
+            }
+        };
         segment.verify().unwrap();
         let meta = segment.meta();
         prop_assert_eq!(meta.entries, map.len() as u64);
@@ -108,7 +119,7 @@ proptest! {
         for key in map.keys().chain(&asked) {
             let found = segment.get(key).unwrap().map(|value| value.map(Vec::from));
             prop_assert_eq!(found.as_ref(), map.get(key), "key {:?}", key);
-            let lent = segment.find_expected(key).unwrap().map(|value| value.map(<[u8]>::to_vec));
+            let lent = segment.find_expected(key).unwrap().map(|value| value.map(|value| value.to_vec()));
             prop_assert_eq!(lent, found);
         }
         for bounds in &bounds {
@@ -126,27 +137,61 @@ fn the_largest_key_and_a_value_larger_than_any_block_come_back() {
     map.insert(vec![0xFF; 65_535], Some(vec![1; 3_000_000]));
     map.insert(vec![0xFF; 65_534], None);
     map.insert(Vec::new(), Some(Vec::new()));
-    let segment = segment(&map, 4096);
-    segment.verify().unwrap();
-    for (key, value) in &map {
-        assert_eq!(segment.get(key).unwrap().unwrap().as_deref(), value.as_deref());
+    for compression in [Compression::None, Compression::Lz4] {
+        let segment = segment(&map, 4096, compression);
+        segment.verify().unwrap();
+        for (key, value) in &map {
+            assert_eq!(segment.get(key).unwrap().unwrap().as_deref(), value.as_deref());
+        }
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let rows: Vec<_> = map.clone().into_iter().collect();
+        assert_eq!(scanned(&segment, &all, Direction::Forward), rows);
+        assert_eq!(segment.meta().bytes < 1_000_000, compression == Compression::Lz4);
     }
-    let all = (Bound::Unbounded, Bound::Unbounded);
-    assert_eq!(scanned(&segment, &all, Direction::Forward), map.into_iter().collect::<Vec<_>>());
 }
 
 #[test]
 fn readers_of_many_threads_share_one_segment() {
     let map: Map = (0..5000u32).map(|n| (n.to_be_bytes().to_vec(), Some(vec![n as u8; 20]))).collect();
-    let segment = segment(&map, 1024);
-    std::thread::scope(|scope| {
-        for thread in 0..4usize {
-            let (segment, map) = (&segment, &map);
-            scope.spawn(move || {
-                for (key, value) in map.iter().skip(thread).step_by(3) {
-                    assert_eq!(segment.find(key).unwrap().unwrap(), value.as_deref());
-                }
-            });
-        }
-    });
+    for compression in [Compression::None, Compression::Lz4] {
+        let cache = Arc::new(BlockCache::new(64 << 10));
+        let segment = Arc::into_inner(segment(&map, 1024, compression)).unwrap().with_cache(&cache);
+        std::thread::scope(|scope| {
+            for thread in 0..4usize {
+                let (segment, map) = (&segment, &map);
+                scope.spawn(move || {
+                    for (key, value) in map.iter().skip(thread).step_by(3) {
+                        assert_eq!(segment.find(key).unwrap().unwrap().as_deref(), value.as_deref());
+                    }
+                });
+            }
+        });
+        let stats = cache.stats();
+        assert_eq!(
+            stats.hits > stats.misses && stats.bytes > 0,
+            compression == Compression::Lz4,
+            "{stats:?}"
+        );
+    }
+}
+
+/// Nothing of a block that lies in the file as it is goes through the cache, and nothing of it is copied.
+#[test]
+fn what_does_not_shrink_is_read_in_place() {
+    let mut state = 1u64;
+    let mut noise = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let map: Map =
+        (0..2000u32).map(|n| (n.to_be_bytes().to_vec(), Some((0..120).map(&mut noise).collect()))).collect();
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let plain = segment(&map, 8192, Compression::None).meta().bytes;
+    let segment = Arc::into_inner(segment(&map, 8192, Compression::Lz4)).unwrap().with_cache(&cache);
+    for (key, value) in &map {
+        let found = segment.find(key).unwrap().unwrap();
+        assert!(matches!(found, Some(Value::Lent(found)) if Some(found) == value.as_deref()));
+    }
+    assert_eq!(cache.stats(), BlockCacheStats::default());
+    assert_eq!(segment.meta().bytes, plain + 1, "the codecs in its footer");
 }

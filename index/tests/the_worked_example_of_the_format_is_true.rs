@@ -35,7 +35,7 @@ fn it_opens_and_says_what_the_text_says() {
     for (key, value) in ENTRIES {
         assert!(scan.next().unwrap());
         assert_eq!((scan.key(), scan.value_ref()), (key, value));
-        assert_eq!(segment.find(key).unwrap(), Some(value));
+        assert_eq!(segment.find(key).unwrap().unwrap().as_deref(), value);
     }
     assert!(!scan.next().unwrap());
 }
@@ -43,7 +43,7 @@ fn it_opens_and_says_what_the_text_says() {
 #[test]
 fn it_is_what_is_written_today() {
     let mut writer =
-        SegmentWriter::new(Vec::new(), SegmentOptions { keyspace: 7, block_bytes: 64, identity: 0 });
+        SegmentWriter::new(Vec::new(), SegmentOptions { block_bytes: 64, ..SegmentOptions::new(7) });
     for (key, value) in ENTRIES {
         writer.add(key, value).unwrap();
     }

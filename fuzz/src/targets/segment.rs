@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
+use logwood_index::{Compression, Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
 
 use super::damage::damage;
 
@@ -43,7 +43,9 @@ pub fn segment_file(data: &[u8]) {
     backward.reverse();
     assert_eq!(forward, backward, "both directions read the same");
     for (got, (key, value)) in got.into_iter().zip(&forward) {
-        assert!(got.is_ok_and(|got| got == Some(value.as_deref())), "{key:?} is got as it was scanned");
+        let got = got.map(|got| got.map(|got| got.as_deref().map(<[u8]>::to_vec)));
+        let scanned = Some(value.as_deref().map(<[u8]>::to_vec));
+        assert!(got.is_ok_and(|got| got == scanned), "{key:?} is got as it was scanned");
     }
     assert_eq!(forward.len() as u64, segment.meta().entries);
     let deleted = forward.iter().filter(|(_, value)| value.is_none()).count();
@@ -53,22 +55,27 @@ pub fn segment_file(data: &[u8]) {
 /// Entries by their keys.
 type Rows = BTreeMap<Vec<u8>, Option<Bytes>>;
 
-/// The entries of a good segment of several blocks, and the segment.
-fn good_segment() -> &'static (Rows, Vec<u8>) {
-    static GOOD: OnceLock<(Rows, Vec<u8>)> = OnceLock::new();
+/// The entries of a good segment of several blocks, and the segment: as they are, and compressed.
+fn good_segments() -> &'static (Rows, [Vec<u8>; 2]) {
+    static GOOD: OnceLock<(Rows, [Vec<u8>; 2])> = OnceLock::new();
     GOOD.get_or_init(|| {
         let key = |at: u32| format!("key {:04}", at * 7).into_bytes();
         let value =
             |at: u32| (!at.is_multiple_of(5)).then(|| Bytes::from(vec![b'a'; (at * 13 % 90) as usize]));
         let entries: Rows = (0..120).map(|at| (key(at), value(at))).collect();
-        let written = write_segment(&entries);
-        assert!(written.is_ok(), "{written:?}, to memory");
-        (entries, written.unwrap_or_default())
+        let written = [Compression::None, Compression::Lz4].map(|compression| {
+            let written = write_segment(&entries, compression);
+            assert!(written.is_ok(), "{written:?}, to memory");
+            written.unwrap_or_default()
+        });
+        assert!(written[1].len() < written[0].len(), "blocks are compressed");
+        (entries, written)
     })
 }
 
-fn write_segment(entries: &Rows) -> Result<Vec<u8>, Error> {
-    let options = SegmentOptions { keyspace: 3, block_bytes: 512, identity: 0x5eed };
+fn write_segment(entries: &Rows, compression: Compression) -> Result<Vec<u8>, Error> {
+    let options =
+        SegmentOptions { block_bytes: 512, identity: 0x5eed, compression, ..SegmentOptions::new(3) };
     let mut writer = SegmentWriter::new(Vec::new(), options);
     for (key, value) in entries {
         writer.add(key, value.as_deref())?;
@@ -78,11 +85,15 @@ fn write_segment(entries: &Rows) -> Result<Vec<u8>, Error> {
 
 /// Takes the bytes for what happened to a good segment: what can still be read is what was written.
 pub fn segment_damage(data: &[u8]) {
-    let (entries, written) = good_segment();
-    let mut files = [(String::from(LABEL), written.clone())];
+    let (entries, written) = good_segments();
+    written.iter().for_each(|written| damaged(entries, written, data));
+}
+
+fn damaged(entries: &Rows, written: &[u8], data: &[u8]) {
+    let mut files = [(String::from(LABEL), written.to_vec())];
     damage(&mut files, data);
     let [(_, damaged)] = files;
-    let intact = damaged == *written;
+    let intact = damaged == written;
     let Ok(segment) = Segment::open(Bytes::from(damaged), LABEL) else {
         assert!(!intact);
         return;

@@ -14,12 +14,15 @@
 //!
 //! `crc` covers where in the file the block begins, the keyspace, and the block behind `crc`.
 //!
+//! Here `codec` is 0: the block lies as it is. How others lie is told in [`codec`](super::codec); they are read as the
+//! block above once they are decompressed.
+//!
 //! Invariants: `count > 0`; `offset[0] == 0` and offsets ascend; keys ascend strictly; a tombstone has no value.
 
 use std::{cmp::Ordering, ops::Range};
 
 use super::format::{
-    BLOCK_HEADER_BYTES, CODEC_NONE, CRC_BYTES, Fields, Place, Reason, common_prefix, seal, unseal,
+    BLOCK_HEADER_BYTES, CODEC_NONE, CRC_BYTES, Fields, Place, Reason, common_prefix, unseal,
 };
 use crate::head::{HEAD_BYTES, head_of};
 
@@ -29,16 +32,15 @@ pub(super) const ENTRY_OVERHEAD_BYTES: usize = HEAD_BYTES + 2 + 3;
 /// With more heads than this a search halves them first: counting no longer hides behind the first load.
 const COUNTED_HEADS: usize = 64;
 
-/// Appends the block of `count` entries, the n-th of which is `entry(n)`, to lie at `place`; in the format above.
+/// Appends the block of `count` entries, the n-th of which is `entry(n)`, in the format above but for its checksum,
+/// which is for whoever [seals](super::format::seal) it.
 ///
 /// The entries ascend, and but for the last one they take less than 32 KiB together.
 pub(super) fn encode<'a>(
     out: &mut Vec<u8>,
-    place: Place,
     count: usize,
     entry: impl Fn(usize) -> (&'a [u8], Option<&'a [u8]>),
 ) {
-    let start = out.len();
     let prefix = &entry(0).0[..common_prefix(entry(0).0, entry(count - 1).0)];
     out.extend_from_slice(&[0; CRC_BYTES]);
     out.push(CODEC_NONE);
@@ -61,7 +63,6 @@ pub(super) fn encode<'a>(
         out.extend_from_slice(suffix.get(HEAD_BYTES..).unwrap_or_default());
         out.extend_from_slice(value.unwrap_or_default());
     }
-    seal(&mut out[start..], place);
 }
 
 fn push_varint(out: &mut Vec<u8>, mut number: u32) {
@@ -274,9 +275,7 @@ mod tests {
 
     fn encoded(pairs: &Pairs) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(&mut out, Place { keyspace: 1, identity: 2, offset: 20 }, pairs.len(), |at| {
-            (&pairs[at].0, pairs[at].1.as_deref())
-        });
+        encode(&mut out, pairs.len(), |at| (&pairs[at].0, pairs[at].1.as_deref()));
         out
     }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::format::{
-    END_MAGIC, Fields, HEADER_BYTES, Reason, TAIL_BYTES, VERSION, VERSION_WITHOUT_IDENTITY, header_bytes,
-    version_of,
+    END_MAGIC, Fields, HEADER_BYTES, Reason, TAIL_BYTES, VERSION, VERSION_UNCOMPRESSED,
+    VERSION_WITHOUT_IDENTITY, header_bytes, version_of,
 };
 
 /// What a segment holds, as its footer says.
@@ -35,6 +35,8 @@ pub struct SegmentMeta {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) meta: SegmentMeta,
+    /// The codecs of its blocks, a bit each; `None` in a version whose blocks all lie as they are.
+    pub(super) codecs: Option<u8>,
     pub(super) blocks: u64,
     pub(super) index_start: u64,
     /// Equals `footer_start` in a segment without a filter.
@@ -47,11 +49,12 @@ impl Footer {
     /// follows and is not written.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> u32 {
         let start = out.len();
-        out.extend_from_slice(&version_of(self.meta.identity).to_le_bytes());
+        out.extend_from_slice(&version_of(self.meta.identity, self.codecs.is_some()).to_le_bytes());
         out.extend_from_slice(&self.meta.keyspace.to_le_bytes());
         if self.meta.identity != 0 {
             out.extend_from_slice(&self.meta.identity.to_le_bytes());
         }
+        out.extend(self.codecs);
         for field in [
             self.meta.entries,
             self.meta.tombstones,
@@ -111,9 +114,10 @@ impl Footer {
         let keyspace = fields.u32()?;
         let identity = match version {
             VERSION_WITHOUT_IDENTITY => 0,
-            VERSION => fields.u64().filter(|identity| *identity != 0)?,
+            VERSION_UNCOMPRESSED | VERSION => fields.u64().filter(|identity| *identity != 0)?,
             _ => return None,
         };
+        let codecs = if version == VERSION { Some(fields.array::<1>()?[0]) } else { None };
         let (entries, tombstones, max_lsn) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let (blocks, index_start) = (fields.u64()?, fields.u64()?);
         let (filter_start, footer_start) = (fields.u64()?, fields.u64()?);
@@ -132,11 +136,11 @@ impl Footer {
             bytes,
             checksum,
         };
-        fields.0.is_empty().then_some(Self { meta, blocks, index_start, filter_start, footer_start })
+        fields.0.is_empty().then_some(Self { meta, codecs, blocks, index_start, filter_start, footer_start })
     }
 
     fn check(&self) -> Result<(), Reason> {
-        let Self { meta, blocks, index_start, filter_start, footer_start } = self;
+        let Self { meta, blocks, index_start, filter_start, footer_start, .. } = self;
         if !(header_bytes(meta.identity) <= *index_start
             && index_start <= filter_start
             && filter_start <= footer_start)
@@ -170,14 +174,19 @@ mod tests {
             bytes: 100 + 78 + 16,
             checksum: 0,
         };
-        let mut footer = Footer { meta, blocks: 2, index_start: 60, filter_start: 80, footer_start: 100 };
+        let mut footer =
+            Footer { meta, codecs: None, blocks: 2, index_start: 60, filter_start: 80, footer_start: 100 };
         footer.meta.checksum = footer.encode(&mut file);
         (footer, file)
     }
 
     #[test]
     fn a_footer_round_trips() {
-        let (footer, file) = file();
+        let (mut footer, file) = file();
+        assert_eq!(Footer::decode(&file).as_ref(), Ok(&footer));
+        let mut file = file[..100].to_vec();
+        (footer.codecs, footer.meta.bytes) = (Some(3), footer.meta.bytes + 1);
+        footer.meta.checksum = footer.encode(&mut file);
         assert_eq!(Footer::decode(&file), Ok(footer));
     }
 

@@ -1,14 +1,21 @@
 //! Constants of the segment format, and the reading of its integers.
 
-/// The newest version of the segment format that is read, and the one written for a segment with an identity.
-pub const VERSION: u32 = 2;
+/// The newest version of the segment format that is read: a segment with an identity, whose blocks may be compressed.
+pub const VERSION: u32 = 3;
+
+/// The version of a segment with an identity whose blocks all lie as they are.
+pub(super) const VERSION_UNCOMPRESSED: u32 = 2;
 
 /// The version of a segment without an identity.
 pub(super) const VERSION_WITHOUT_IDENTITY: u32 = 1;
 
 /// The version of a segment of this identity, 0 for none.
-pub(super) fn version_of(identity: u64) -> u32 {
-    if identity == 0 { VERSION_WITHOUT_IDENTITY } else { VERSION }
+pub(super) fn version_of(identity: u64, may_be_compressed: bool) -> u32 {
+    match (identity, may_be_compressed) {
+        (0, _) => VERSION_WITHOUT_IDENTITY,
+        (_, false) => VERSION_UNCOMPRESSED,
+        (_, true) => VERSION,
+    }
 }
 
 /// Bytes of the header of a segment of this identity.
@@ -49,8 +56,20 @@ pub(super) const CRC_BYTES: usize = 4;
 /// `crc:u32 codec:u8 count:u16 prefix_bytes:u16`.
 pub(super) const BLOCK_HEADER_BYTES: usize = CRC_BYTES + 5;
 
-/// The only codec so far: the block lies as it is.
+/// The block lies as it is.
 pub(super) const CODEC_NONE: u8 = 0;
+
+/// The block is compressed by LZ4, in its block format.
+pub(super) const CODEC_LZ4: u8 = 1;
+
+/// The block is compressed by zstd, as one frame.
+pub(super) const CODEC_ZSTD: u8 = 2;
+
+/// Bytes behind the codec that a compressed block may decode to: more than the largest value takes with its key.
+pub(super) const RAW_BYTES_MAX: usize = VALUE_BYTES_MAX + (256 << 10);
+
+/// How many times its stored bytes a compressed block may decode to. LZ4 cannot do more.
+pub(super) const RAW_FACTOR_MAX: usize = 255;
 
 /// Keys in a filter at most; beyond it a segment has none. Keeps the filter's 32-bit positions far from overflow.
 pub(super) const FILTER_KEYS_MAX: usize = 1 << 30;

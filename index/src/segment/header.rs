@@ -1,7 +1,7 @@
 //! The header: what a file is, before anything else is believed. The layout of its first 20 bytes is the same in every
 //! format version.
 
-use super::format::{Fields, HEADER_BYTES, MAGIC, Reason, VERSION, version_of};
+use super::format::{Fields, HEADER_BYTES, MAGIC, Reason, VERSION, VERSION_UNCOMPRESSED};
 
 /// The first bytes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Appends the header of a segment; the version follows from the identity.
-    pub(super) fn encode(keyspace: u32, identity: u64, out: &mut Vec<u8>) {
+    /// Appends the header of a segment; the version is that of the identity.
+    pub(super) fn encode(version: u32, keyspace: u32, identity: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&version_of(identity).to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&keyspace.to_le_bytes());
         let crc = crc32fast::hash(&out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
@@ -38,9 +38,10 @@ impl Header {
         if crc != crc32fast::hash(&file[..HEADER_BYTES - 4]) {
             return Err("the header's checksum does not fit");
         }
-        let identity = if version == VERSION { fields.u64() } else { Some(0) };
+        let has_identity = (VERSION_UNCOMPRESSED..=VERSION).contains(&version);
+        let identity = if has_identity { fields.u64() } else { Some(0) };
         match identity.ok_or("the file is shorter than a header")? {
-            0 if version == VERSION => Err("the segment's identity is missing"),
+            0 if has_identity => Err("the segment's identity is missing"),
             identity => Ok(Self { version, keyspace, identity }),
         }
     }
@@ -52,10 +53,10 @@ mod tests {
 
     #[test]
     fn a_header_round_trips_and_shows_damage() {
-        for (version, identity) in [(1, 0), (2, 77)] {
+        for (version, identity) in [(1, 0), (2, 77), (3, 77)] {
             let header = Header { version, keyspace: 0x0102_0304, identity };
             let mut bytes = Vec::new();
-            Header::encode(header.keyspace, identity, &mut bytes);
+            Header::encode(version, header.keyspace, identity, &mut bytes);
             assert_eq!(Header::decode(&bytes), Ok(header));
             for at in 0..bytes.len() {
                 let mut bad = bytes.clone();

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    ops::Bound,
+    ops::{Bound, Deref, Range},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -14,9 +14,11 @@ use bytes::Bytes;
 use super::{
     SegmentEntries, SegmentMeta,
     block::{self, Block, Entry},
+    cache::BlockCache,
+    codec::{codec_bit, codec_of, missing_for, unpack},
     filter::Filter,
     footer::Footer,
-    format::{HEADER_BYTES, Place, Reason, VERSION, VERSION_WITHOUT_IDENTITY, common_prefix},
+    format::{CODEC_NONE, HEADER_BYTES, Place, Reason, VERSION, VERSION_WITHOUT_IDENTITY, common_prefix},
     hash::xxh64,
     header::Header,
     index::Index,
@@ -38,6 +40,40 @@ pub struct Segment {
     filter: OnceLock<Option<Filter>>,
     /// One bit for each block: its checksum was found to fit.
     sound: Box<[AtomicU64]>,
+    /// Where decompressed blocks are kept, and the segment's number there.
+    cache: Option<(Arc<BlockCache>, u64)>,
+}
+
+/// A value that was found. It reads as the bytes that it is.
+#[derive(Debug, Clone)]
+pub enum Value<'a> {
+    /// In the segment's own bytes.
+    Lent(&'a [u8]),
+    /// In a block that was compressed there: these bytes of it.
+    Unpacked(Bytes, Range<usize>),
+}
+
+impl Deref for Value<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Unpacked(block, range) => &block[range.clone()],
+        }
+    }
+}
+
+/// The value in this place of a decompressed block. A small one is copied: whoever keeps it would keep all of the block.
+pub(super) fn owned(block: &Bytes, range: Range<usize>) -> Bytes {
+    if range.len() < block.len() / 4 { Bytes::copy_from_slice(&block[range]) } else { block.slice(range) }
+}
+
+/// A block as it was before it was compressed, if it was.
+#[derive(Debug, Clone)]
+pub(super) enum Raw<'a> {
+    Mapped(&'a [u8]),
+    Unpacked(Bytes),
 }
 
 impl fmt::Debug for Segment {
@@ -59,11 +95,14 @@ impl Segment {
         let label = label.into();
         let corrupt = |(offset, reason)| Error::Corrupt { file: label.clone(), offset, reason };
         let header = Header::decode(&bytes).map_err(|reason| corrupt((0, reason)))?;
-        if ![VERSION_WITHOUT_IDENTITY, VERSION].contains(&header.version) {
+        if !(VERSION_WITHOUT_IDENTITY..=VERSION).contains(&header.version) {
             return Err(Error::Version { file: label, found: header.version, supported: VERSION });
         }
         let footer = Footer::decode(&bytes).map_err(corrupt)?;
-        let Footer { meta, blocks, index_start, filter_start, footer_start } = &footer;
+        if let Some(missing) = missing_for(footer.codecs.unwrap_or(0)) {
+            return Err(Error::Codec { file: label, missing });
+        }
+        let Footer { meta, blocks, index_start, filter_start, footer_start, .. } = &footer;
         if meta.keyspace != header.keyspace {
             return Err(corrupt((*footer_start, "header and footer name different keyspaces")));
         }
@@ -76,7 +115,13 @@ impl Segment {
         let index = Index::decode(&part, place, *blocks, prefix_bytes)
             .map_err(|reason| corrupt((*index_start, reason)))?;
         let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { bytes, label, footer, index, filter: OnceLock::new(), sound })
+        Ok(Self { bytes, label, footer, index, filter: OnceLock::new(), sound, cache: None })
+    }
+
+    /// The segment with a place for its decompressed blocks. Without one, each get decompresses anew.
+    #[must_use]
+    pub fn with_cache(self, cache: &Arc<BlockCache>) -> Self {
+        Self { cache: Some((cache.clone(), cache.number())), ..self }
     }
 
     /// What the segment holds.
@@ -84,20 +129,24 @@ impl Segment {
         &self.footer.meta
     }
 
-    /// The entry of `key`: `None` if there is none here, `Some(None)` for a tombstone. The value is not copied; it
-    /// keeps the segment's bytes alive.
+    /// The entry of `key`: `None` if there is none here, `Some(None)` for a tombstone. The value is not copied, unless it
+    /// is a small one in a compressed block; it keeps the segment's bytes alive, or the block's.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the block that would hold the key is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, Error> {
-        Ok(self.find(key)?.map(|value| value.map(|value| self.bytes.slice_ref(value))))
+        let own = |value| match value {
+            Value::Lent(bytes) => self.bytes.slice_ref(bytes),
+            Value::Unpacked(block, range) => owned(&block, range),
+        };
+        Ok(self.find(key)?.map(|value| value.map(own)))
     }
 
     /// As [`get`](Self::get), lending the value: no reference is counted, which threads would contend for.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the block that would hold the key is damaged.
-    pub fn find(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+    pub fn find(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
         if !self.covers(key) || !self.may_contain(key) {
             return Ok(None);
         }
@@ -108,7 +157,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the block that would hold the key is damaged.
-    pub fn find_expected(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+    pub fn find_expected(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
         if self.covers(key) { self.find_in_block(key) } else { Ok(None) }
     }
 
@@ -140,15 +189,61 @@ impl Segment {
         filter.as_ref().is_none_or(|filter| filter.may_contain(xxh64(key)))
     }
 
-    fn find_in_block(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>, Error> {
+    fn find_in_block(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
         let number = self.index.locate(key);
         let bytes = self.block_bytes(number)?;
+        if codec_of(bytes) != CODEC_NONE {
+            return self.find_in_compressed(number, key);
+        }
         let entry = Block::decode(bytes).and_then(|block| block.find(key));
         let entry = entry.map_err(|reason| self.corrupt_block(number, reason))?;
-        Ok(entry.map(|Entry { tombstone, value, .. }| (!tombstone).then(|| &bytes[value])))
+        Ok(entry.map(|Entry { tombstone, value, .. }| (!tombstone).then(|| Value::Lent(&bytes[value]))))
     }
 
-    /// The bytes of a block, whose checksum fits.
+    fn find_in_compressed(&self, number: usize, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
+        let bytes = self.unpacked(number, Vec::new, true)?;
+        let entry = Block::decode(&bytes).and_then(|block| block.find(key));
+        let entry = entry.map_err(|reason| self.corrupt_block(number, reason))?;
+        let place = entry.map(|Entry { tombstone, value, .. }| (!tombstone).then_some(value));
+        Ok(place.map(|value| value.map(|value| Value::Unpacked(bytes, value))))
+    }
+
+    /// A block as it was before it was compressed, if it was; whose checksum fits. What is decompressed is kept if
+    /// `keep` says so, and made in `buffer`.
+    pub(super) fn raw_block(
+        &self,
+        number: usize,
+        buffer: impl FnOnce() -> Vec<u8>,
+        keep: bool,
+    ) -> Result<Raw<'_>, Error> {
+        let bytes = self.block_bytes(number)?;
+        if codec_of(bytes) == CODEC_NONE {
+            return Ok(Raw::Mapped(bytes));
+        }
+        self.unpacked(number, buffer, keep).map(Raw::Unpacked)
+    }
+
+    fn unpacked(&self, number: usize, buffer: impl FnOnce() -> Vec<u8>, keep: bool) -> Result<Bytes, Error> {
+        if let Some((cache, segment)) = &self.cache
+            && let Some(block) = cache.get((*segment, number))
+        {
+            return Ok(block);
+        }
+        let bytes = &self.bytes[self.index.range(number)];
+        let mut raw = buffer();
+        let known = self.footer.codecs.unwrap_or(0) & codec_bit(codec_of(bytes)) != 0;
+        let unpacked = if known { unpack(bytes, &mut raw) } else { Err("the footer names no such codec") };
+        unpacked.map_err(|reason| self.corrupt_block(number, reason))?;
+        let block = Bytes::from(raw);
+        if let Some((cache, segment)) = &self.cache
+            && keep
+        {
+            cache.insert((*segment, number), block.clone());
+        }
+        Ok(block)
+    }
+
+    /// The bytes of a block as they lie in the file, whose checksum fits.
     pub(super) fn block_bytes(&self, number: usize) -> Result<&[u8], Error> {
         let bytes = &self.bytes[self.index.range(number)];
         // Relaxed is enough: the bit says only that these bytes, which never change, were seen to be sound.

@@ -8,8 +8,9 @@ use std::ops::{Bound, Range};
 use bytes::Bytes;
 
 use super::block::Block;
+use super::codec::{codec_of, unpack};
 use super::footer::{Footer, SegmentMeta};
-use super::format::{CRC_BYTES, Place, Reason, common_prefix, header_bytes, unseal};
+use super::format::{CODEC_NONE, CRC_BYTES, Place, Reason, common_prefix, header_bytes, unseal};
 use super::header::Header;
 use super::index::Index;
 
@@ -145,7 +146,8 @@ impl SegmentRemains {
     fn add(&mut self, range: Range<usize>, place: Place) -> Result<(), Reason> {
         let part = self.bytes.get(range.clone()).ok_or("the block lies outside of the file")?;
         unseal(part, place).ok_or("the block's checksum does not fit")?;
-        let block = Block::decode(part)?;
+        let part = raw(self.bytes.slice(range.clone()))?;
+        let block = Block::decode(&part)?;
         (0..block.count()).try_for_each(|at| block.entry(at).map(drop))?;
         self.entries += block.count() as u64;
         self.blocks.push(range);
@@ -209,9 +211,19 @@ impl SegmentRemains {
 /// Bounds that no key lies in.
 const NO_KEYS: (Bound<Bytes>, Bound<Bytes>) = (Bound::Excluded(Bytes::new()), Bound::Excluded(Bytes::new()));
 
+/// A block as it was before it was compressed, if it was.
+fn raw(block: Bytes) -> Result<Bytes, Reason> {
+    if codec_of(&block) == CODEC_NONE {
+        return Ok(block);
+    }
+    let mut raw = Vec::new();
+    unpack(&block, &mut raw)?;
+    Ok(raw.into())
+}
+
 /// The entries of a block.
 fn read(bytes: &Bytes, range: Range<usize>) -> Result<Vec<Entry>, Reason> {
-    let part = bytes.slice(range);
+    let part = raw(bytes.slice(range))?;
     let block = Block::decode(&part)?;
     let mut entries = Vec::with_capacity(block.count());
     for at in 0..block.count() {
@@ -226,14 +238,18 @@ fn read(bytes: &Bytes, range: Range<usize>) -> Result<Vec<Entry>, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SegmentOptions, SegmentWriter};
+    use crate::{Compression, SegmentOptions, SegmentWriter};
 
     fn key(n: u32) -> Vec<u8> {
         format!("key {n:03}").into_bytes()
     }
 
     fn written() -> Vec<u8> {
-        let options = SegmentOptions { keyspace: 3, block_bytes: 64, identity: 77 };
+        written_by(64, Compression::None)
+    }
+
+    fn written_by(block_bytes: usize, compression: Compression) -> Vec<u8> {
+        let options = SegmentOptions { block_bytes, identity: 77, compression, ..SegmentOptions::new(3) };
         let mut writer = SegmentWriter::new(Vec::new(), options);
         for n in 0..40 {
             writer.add(&key(n), (n % 7 != 0).then_some(&[n as u8; 9][..])).unwrap();
@@ -269,6 +285,18 @@ mod tests {
             lost_most = lost_most.max(40 - remains.entries);
         }
         assert!((1..8).contains(&lost_most), "one byte costs {lost_most} keys");
+    }
+
+    #[test]
+    fn compressed_blocks_are_read_likewise() {
+        let file = written_by(500, Compression::Lz4);
+        assert!(file.len() < written_by(500, Compression::None).len());
+        for at in 0..file.len() {
+            let mut bad = file.clone();
+            bad[at] ^= 0x10;
+            check(bad, &format!("byte {at}"));
+            check(file[..at].to_vec(), &format!("cut to {at}"));
+        }
     }
 
     #[test]

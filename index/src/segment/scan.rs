@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     block::{Block, Entry},
     format::Reason,
-    reader::Segment,
+    reader::{Raw, Segment, owned},
 };
 use crate::{Direction, Entries, Error};
 
@@ -32,9 +32,11 @@ pub struct SegmentEntries {
     /// The block entered, and its places not visited yet.
     block: usize,
     places: Range<usize>,
+    /// The block as it was before it was compressed, if it was.
+    unpacked: Option<Bytes>,
     prefix_bytes: usize,
     key: Vec<u8>,
-    /// Where in the file the value lies; `None` for a tombstone.
+    /// Where in the file, or in `unpacked`, the value lies; `None` for a tombstone.
     value: Option<Range<usize>>,
 }
 
@@ -54,6 +56,7 @@ impl SegmentEntries {
             blocks,
             block: 0,
             places: 0..0,
+            unpacked: None,
             prefix_bytes: 0,
             key: Vec::new(),
             value: None,
@@ -63,7 +66,7 @@ impl SegmentEntries {
 
     /// The value of the entry that the scan stands on, lent; `None` for a tombstone.
     pub fn value_ref(&self) -> Option<&[u8]> {
-        self.value.clone().map(|value| &self.segment.bytes[value])
+        self.value.clone().map(|value| &self.unpacked.as_ref().unwrap_or(&self.segment.bytes)[value])
     }
 
     /// Enters the next block; `false` behind the last one.
@@ -75,13 +78,25 @@ impl SegmentEntries {
         if self.blocks.is_empty() {
             return Ok(false);
         }
-        let bytes = self.segment.block_bytes(block)?;
+        // A short range may be asked for again; a long one would drive everything else out.
+        let is_first = self.blocks == (self.first_block..self.last_block + 1);
+        // What the last value is a range of goes.
+        self.value = None;
+        let raw = self.segment.raw_block(block, || reused(self.unpacked.take()), is_first)?;
+        let bytes = match &raw {
+            Raw::Mapped(bytes) => bytes,
+            Raw::Unpacked(bytes) => &bytes[..],
+        };
         let decoded =
             Block::decode(bytes).and_then(|found| Ok((found.prefix, self.places_within(block, &found)?)));
         let (prefix, places) = decoded.map_err(|reason| self.segment.corrupt_block(block, reason))?;
         self.key.clear();
         self.key.extend_from_slice(prefix);
         self.prefix_bytes = prefix.len();
+        self.unpacked = match raw {
+            Raw::Mapped(_) => None,
+            Raw::Unpacked(bytes) => Some(bytes),
+        };
         (self.block, self.places) = (block, places);
         // IMPORTANT: only now, so that a damaged block is met again by the next step.
         match self.direction {
@@ -108,8 +123,12 @@ impl SegmentEntries {
 
     /// Stands on the entry at `place` of the block entered.
     fn visit(&mut self, place: usize) -> Result<(), Error> {
-        let range = self.segment.index.range(self.block);
-        let entry = Block::decode(&self.segment.bytes[range.clone()]).and_then(|block| block.entry(place));
+        let range = match &self.unpacked {
+            Some(block) => 0..block.len(),
+            None => self.segment.index.range(self.block),
+        };
+        let bytes = self.unpacked.as_ref().unwrap_or(&self.segment.bytes);
+        let entry = Block::decode(&bytes[range.clone()]).and_then(|block| block.entry(place));
         let entry = entry.map_err(|reason| self.segment.corrupt_block(self.block, reason))?;
         self.key.truncate(self.prefix_bytes);
         entry.push_suffix(&mut self.key);
@@ -117,6 +136,11 @@ impl SegmentEntries {
         self.value = (!tombstone).then(|| range.start + value.start..range.start + value.end);
         Ok(())
     }
+}
+
+/// The memory of a block that was decompressed before, if nobody else has it.
+fn reused(block: Option<Bytes>) -> Vec<u8> {
+    block.filter(Bytes::is_unique).map(Vec::from).unwrap_or_default()
 }
 
 /// The blocks that may hold keys within the bounds.
@@ -166,6 +190,9 @@ impl Entries for SegmentEntries {
     }
 
     fn value(&self) -> Option<Bytes> {
-        self.value.clone().map(|value| self.segment.bytes.slice(value))
+        self.value.clone().map(|value| match &self.unpacked {
+            Some(block) => owned(block, value),
+            None => self.segment.bytes.slice(value),
+        })
     }
 }

@@ -1,6 +1,13 @@
 //! Checking a whole segment: every byte, and every invariant of the format.
 
-use super::{block::Block, filter::Filter, format::Reason, hash::xxh64, reader::Segment};
+use super::{
+    block::Block,
+    codec::{codec_bit, codec_of, unpack},
+    filter::Filter,
+    format::{CODEC_NONE, Reason},
+    hash::xxh64,
+    reader::Segment,
+};
 use crate::Error;
 
 impl Segment {
@@ -28,23 +35,41 @@ struct Check<'a> {
     /// The key before.
     last: Vec<u8>,
     key: Vec<u8>,
+    /// The codecs of the blocks so far.
+    codecs: u8,
+    /// A block that was compressed.
+    raw: Vec<u8>,
 }
 
 impl<'a> Check<'a> {
     fn new(segment: &'a Segment, filter: Option<Filter>) -> Self {
-        Self { segment, filter, entries: 0, tombstones: 0, last: Vec::new(), key: Vec::new() }
+        let (last, key, raw) = (Vec::new(), Vec::new(), Vec::new());
+        Self { segment, filter, entries: 0, tombstones: 0, last, key, codecs: 0, raw }
     }
 
     fn block(&mut self, number: usize) -> Result<(), Reason> {
         if !self.segment.is_sound(number) {
             return Err("the block's checksum does not fit");
         }
-        let block = Block::decode(&self.segment.bytes[self.segment.index.range(number)])?;
+        let bytes = &self.segment.bytes[self.segment.index.range(number)];
+        let codec = codec_of(bytes);
+        if codec == CODEC_NONE {
+            return self.entries(number, &Block::decode(bytes)?);
+        }
+        self.codecs |= codec_bit(codec);
+        let mut raw = std::mem::take(&mut self.raw);
+        unpack(bytes, &mut raw)?;
+        let checked = Block::decode(&raw).and_then(|block| self.entries(number, &block));
+        self.raw = raw;
+        checked
+    }
+
+    fn entries(&mut self, number: usize, block: &Block<'_>) -> Result<(), Reason> {
         if !block.begins_at_once() {
             return Err("the block has a gap before its entries");
         }
         for place in 0..block.count() {
-            self.entry(&block, place)?;
+            self.entry(block, place)?;
             if place == 0 && number > 0 {
                 self.separator(number)?;
             }
@@ -90,6 +115,9 @@ impl<'a> Check<'a> {
         let meta = self.segment.meta();
         if (self.entries, self.tombstones) != (meta.entries, meta.tombstones) {
             return Err("the footer counts other entries than there are");
+        }
+        if self.codecs != self.segment.footer.codecs.unwrap_or(0) {
+            return Err("the footer names other codecs than the blocks have");
         }
         if self.entries > 0 && self.last != meta.max_key {
             return Err("the last key is not the largest that the footer names");

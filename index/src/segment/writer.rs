@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::{
     SegmentMeta,
     block::{self, ENTRY_OVERHEAD_BYTES},
+    codec::{Compression, Compressor, codec_bit},
     filter::Filter,
     footer::Footer,
     format::{
         BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FILTER_KEYS_MAX, KEY_BYTES_MAX, Place,
-        VALUE_BYTES_MAX, common_prefix,
+        VALUE_BYTES_MAX, common_prefix, seal, version_of,
     },
     hash::xxh64,
     header::Header,
@@ -30,12 +31,16 @@ pub struct SegmentOptions {
     /// What tells this segment from any other that there ever is: every checksum of a part covers it, so that a block
     /// which was written into another segment is found there. 0 does without.
     pub identity: u64,
+    /// How its blocks are compressed. A segment without an identity has none that are: it is of a version that knows
+    /// no compression.
+    pub compression: Compression,
 }
 
 impl SegmentOptions {
     /// The usual options for a segment of `keyspace`.
     pub fn new(keyspace: u32) -> Self {
-        Self { keyspace, block_bytes: BLOCK_BYTES_DEFAULT, identity: 0 }
+        let compression = Compression::None;
+        Self { keyspace, block_bytes: BLOCK_BYTES_DEFAULT, identity: 0, compression }
     }
 }
 
@@ -53,6 +58,9 @@ const PENDING_BYTES_MAX: usize = 1 << 20;
 pub struct SegmentWriter<W> {
     sink: Sink<W>,
     block_bytes: usize,
+    compressor: Compressor,
+    /// Those used, a bit each; `None` in a version without any.
+    codecs: Option<u8>,
     index: IndexBuilder,
     pending: Pending,
     /// The last key of the last block written.
@@ -66,9 +74,11 @@ pub struct SegmentWriter<W> {
 impl<W: io::Write> SegmentWriter<W> {
     /// A writer of a new segment into `sink`, at whose beginning it stands. Nothing is written yet.
     pub fn new(sink: W, options: SegmentOptions) -> Self {
-        let SegmentOptions { keyspace, block_bytes, identity } = options;
+        let SegmentOptions { keyspace, block_bytes, identity, compression } = options;
+        let compression = if identity == 0 { Compression::None } else { compression };
+        let codecs = (compression != Compression::None).then_some(0);
         let mut sink = Sink { inner: sink, gathered: Vec::new(), passed: 0, failed: None };
-        Header::encode(keyspace, identity, &mut sink.gathered);
+        Header::encode(version_of(identity, codecs.is_some()), keyspace, identity, &mut sink.gathered);
         let meta = SegmentMeta {
             keyspace,
             identity,
@@ -83,6 +93,8 @@ impl<W: io::Write> SegmentWriter<W> {
         Self {
             sink,
             block_bytes: block_bytes.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
+            compressor: Compressor::new(compression),
+            codecs,
             index: IndexBuilder::default(),
             pending: Pending::default(),
             block_last: Vec::new(),
@@ -150,7 +162,8 @@ impl<W: io::Write> SegmentWriter<W> {
         Filter::encode(std::mem::take(&mut self.hashes), self.place(), &mut self.sink.gathered);
         let footer_start = self.sink.position();
         let blocks = self.index.blocks();
-        let footer = Footer { meta: self.meta, blocks, index_start, filter_start, footer_start };
+        let codecs = self.codecs;
+        let footer = Footer { meta: self.meta, codecs, blocks, index_start, filter_start, footer_start };
         let checksum = footer.encode(&mut self.sink.gathered);
         let meta = SegmentMeta { bytes: self.sink.position(), checksum, ..footer.meta };
         Ok((self.sink.finish()?, meta))
@@ -180,7 +193,13 @@ impl<W: io::Write> SegmentWriter<W> {
         self.index.push(place.offset, &self.block_last, entry(0).0);
         within("separator bytes", self.index.separator_bytes() as usize, u32::MAX as usize)
             .map_err(|error| self.sink.fail(error))?;
-        block::encode(&mut self.sink.gathered, place, count, &entry);
+        let start = self.sink.gathered.len();
+        block::encode(&mut self.sink.gathered, count, &entry);
+        let codec = self.compressor.pack(&mut self.sink.gathered, start);
+        self.codecs = self.codecs.map(|codecs| codecs | codec_bit(codec));
+        seal(&mut self.sink.gathered[start..], place);
+        // One huge entry must not stay in memory for as long as the writer.
+        self.compressor.shrink_to(2 * GATHERED_BYTES);
         self.block_last.clear();
         self.block_last.extend_from_slice(entry(count - 1).0);
         self.sink.pass(GATHERED_BYTES)
