@@ -201,7 +201,7 @@ fn the_log_is_told_as_far_as_no_flush_gave_it_up() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (documents, db) = (path("documents.jsonl"), path("db"));
-    fs::write(&documents, "{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n").unwrap();
+    fs::write(&documents, "{\"id\":\"a\"}\n{\"id\":\"b\"}\n").unwrap();
     good(&["import", "documents", &db, "few", &documents]);
     let stats = &rows(&["stats", &db, "--json"])[0];
     let all = rows(&["log", &db]);
