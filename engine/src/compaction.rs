@@ -177,7 +177,7 @@ mod tests {
     use logwood_wal::{Disk, File, Lock, MemoryDisk};
 
     use crate::view::View;
-    use crate::{Database, Options};
+    use crate::{Compression, Database, Options};
 
     use super::*;
 
@@ -270,7 +270,8 @@ mod tests {
     fn a_close_does_not_wait_for_a_long_merge_and_leaves_nothing_of_it() {
         const ROWS: u64 = 4_000;
         let disk = Closing::default();
-        let options = || Options::new().background(false).reserve(false).seed(Some(1));
+        let options =
+            || Options::new().compression(Compression::None).background(false).reserve(false).seed(Some(1));
         let db = Database::open_on(Arc::new(disk.clone()), options()).unwrap();
         let space = db.keyspace("rows").unwrap();
         for part in 0..4 {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logwood::{
-    Bucket, BucketOptions, Database, Disk, Durability, Error, Keyspace, Options, PutOptions, View,
+    Bucket, BucketOptions, Compression, Database, Disk, Durability, Error, Keyspace, Options, PutOptions,
+    View,
 };
 use logwood_fuzz::SimulatedDisk;
 
@@ -18,6 +19,8 @@ const ROW_BYTES: usize = 1_000;
 
 fn open(disk: &SimulatedDisk, background: bool) -> Database {
     let options = Options::new()
+        // These rows would shrink to next to nothing.
+        .compression(Compression::None)
         .memtable_bytes(64 << 10)
         .log_file_bytes(64 << 10)
         .segment_bytes(64 << 10)

@@ -52,7 +52,7 @@ impl Value {
     fn bytes(self) -> Vec<u8> {
         let mut bytes = self.n.to_be_bytes().to_vec();
         // Every other one shrinks.
-        let period = if self.n % 2 == 0 { self.len.min(12) } else { self.len };
+        let period = if self.n.is_multiple_of(2) { self.len.min(12) } else { self.len };
         bytes.extend(Rng::new(self.n).bytes(period).into_iter().cycle().take(self.len));
         bytes
     }
