@@ -209,7 +209,8 @@ fn by_deleting_documents_with_their_index_entries_and_ids() {
     disk.set_capacity(Some(disk.used_bytes() + (1 << 20)));
     let insert = |n: u32| {
         // Half of it shrinks to next to nothing.
-        let noise: String = (0..50).map(|at| format!("{:08x}", (50 * n + at).wrapping_mul(0x9E37_79B1))).collect();
+        let noise: String =
+            (0..50).map(|at| format!("{:08x}", (50 * n + at).wrapping_mul(0x9E37_79B1))).collect();
         let document = json!({"age": n % 90, "about": noise + &"x".repeat(400)});
         db.transact(|tx| people.insert(tx, &n.to_string(), &document).map(drop))
     };
