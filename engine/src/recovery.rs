@@ -308,8 +308,11 @@ fn open_manifest(
     }
     let (reserve, others): (Vec<&str>, Vec<&str>) =
         strays.into_iter().partition(|name| *name == files::RESERVE);
+    // It may be the room that the rest takes.
     remove(disk, &reserve)?;
     let opened = Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?;
+    // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
+    // state in which it names them.
     remove(disk, &others)?;
     Ok(opened)
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use logwood::{Bytes, Database, Disk, Options, View};
+use logwood::{Bytes, Compression, Database, Disk, Options, View};
 use logwood_wal::{File, Lock, MemoryDisk};
 
 /// A disk that counts what it is asked for. Segments are mapped, and only touched when they are asked.
@@ -119,6 +119,8 @@ const HEADER_BYTES: u64 = 64 << 10;
 
 fn open(disk: &Counting) -> Database {
     let options = Options::new()
+        // These rows would shrink to next to nothing.
+        .compression(Compression::None)
         .background(false)
         .memtable_bytes(128 << 10)
         .log_file_bytes(LOG_FILE_BYTES)
