@@ -171,108 +171,40 @@ fn install(shared: &Shared, keyspace: u32, change: &Change) {
 mod tests {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::{fmt, io};
 
-    use bytes::Bytes;
-    use logwood_wal::{Disk, File, Lock, MemoryDisk};
+    use logwood_fuzz::{Call, WatchedDisk};
+    use logwood_wal::{Disk, MemoryDisk};
 
     use crate::view::View;
     use crate::{Compression, Database, Options};
 
     use super::*;
 
-    /// A disk that has the database closed at the first write to a segment once it is armed, and counts from then on
-    /// what is written.
-    #[derive(Clone, Default)]
+    /// Has a database closed at the first write once it is armed, and counts from then on what is written.
+    #[derive(Default)]
     struct Closing {
-        disk: MemoryDisk,
-        armed: Arc<OnceLock<Arc<Shared>>>,
-        written: Arc<AtomicU64>,
+        armed: OnceLock<Arc<Shared>>,
+        written: AtomicU64,
     }
 
-    impl fmt::Debug for Closing {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.disk.fmt(f)
-        }
-    }
-
-    impl Disk for Closing {
-        fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-            Ok(Arc::new(ClosingFile { file: self.disk.create(name)?, disk: self.clone() }))
-        }
-
-        fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-            self.disk.open(name)
-        }
-
-        fn map(&self, name: &str) -> io::Result<Bytes> {
-            self.disk.map(name)
-        }
-
-        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-            self.disk.rename(from, to)
-        }
-
-        fn remove(&self, name: &str) -> io::Result<()> {
-            self.disk.remove(name)
-        }
-
-        fn list(&self) -> io::Result<Vec<String>> {
-            self.disk.list()
-        }
-
-        fn sync_dir(&self) -> io::Result<()> {
-            self.disk.sync_dir()
-        }
-
-        fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-            self.disk.lock(name)
-        }
-
-        fn path(&self, name: &str) -> String {
-            self.disk.path(name)
-        }
-    }
-
-    #[derive(Debug)]
-    struct ClosingFile {
-        file: Arc<dyn File>,
-        disk: Closing,
-    }
-
-    impl File for ClosingFile {
-        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            self.file.read_at(buffer, offset)
-        }
-
-        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-            if let Some(shared) = self.disk.armed.get() {
+    fn closing(disk: &MemoryDisk, closing: &Arc<Closing>) -> Arc<dyn Disk> {
+        let closing = closing.clone();
+        Arc::new(WatchedDisk::new(Arc::new(disk.clone()), move |asked| {
+            if let (Call::Write, Some(shared)) = (asked.call, closing.armed.get()) {
                 shared.background.stop();
-                self.disk.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                closing.written.fetch_add(asked.bytes as u64, Ordering::Relaxed);
             }
-            self.file.write_at(bytes, offset)
-        }
-
-        fn sync(&self) -> io::Result<()> {
-            self.file.sync()
-        }
-
-        fn set_len(&self, bytes: u64) -> io::Result<()> {
-            self.file.set_len(bytes)
-        }
-
-        fn len(&self) -> io::Result<u64> {
-            self.file.len()
-        }
+            Ok(())
+        }))
     }
 
     #[test]
     fn a_close_does_not_wait_for_a_long_merge_and_leaves_nothing_of_it() {
         const ROWS: u64 = 4_000;
-        let disk = Closing::default();
+        let (disk, close) = (MemoryDisk::new(), Arc::new(Closing::default()));
         let options =
             || Options::new().compression(Compression::None).background(false).reserve(false).seed(Some(1));
-        let db = Database::open_on(Arc::new(disk.clone()), options()).unwrap();
+        let db = Database::open_on(closing(&disk, &close), options()).unwrap();
         let space = db.keyspace("rows").unwrap();
         for part in 0..4 {
             let numbers = (0..ROWS).filter(|n| n % 4 == part);
@@ -289,15 +221,14 @@ mod tests {
             names
         };
         let before = segments();
-        assert!(disk.armed.set(db.shared.clone()).is_ok());
+        assert!(close.armed.set(db.shared.clone()).is_ok());
         assert!(!compact(&db.shared, choose_full, 4).unwrap(), "it is given up, which is no failure");
-        let written = disk.written.load(Ordering::Relaxed);
+        let written = close.written.load(Ordering::Relaxed);
         assert!(written < 600 << 10, "{written} bytes of {ROWS} rows of 1,000 were written");
         db.close().unwrap();
         assert_eq!(segments(), before, "neither is anything of it left, nor anything missing");
 
-        let plain: Arc<dyn Disk> = Arc::new(disk.disk.clone());
-        let db = Database::open_on(plain, options()).unwrap();
+        let db = Database::open_on(Arc::new(disk.clone()), options()).unwrap();
         db.compact().unwrap();
         assert!(segments().len() < before.len());
         assert_eq!(db.snapshot().len(space).unwrap(), ROWS);

@@ -282,6 +282,15 @@ mod tests {
             .unwrap();
     }
 
+    /// A database whose keyspace has rows of these numbers, in segments.
+    fn flushed(numbers: std::ops::Range<u32>) -> (Database, Keyspace) {
+        let db = open(&(Arc::new(MemoryDisk::new()) as Arc<dyn Disk>));
+        let rows = db.keyspace("rows").unwrap();
+        put(&db, rows, numbers);
+        db.flush().unwrap();
+        (db, rows)
+    }
+
     #[test]
     fn a_count_is_kept_from_the_first_time_it_is_asked_for() {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
@@ -320,11 +329,7 @@ mod tests {
 
     #[test]
     fn a_range_that_is_too_long_to_count_is_not_counted() {
-        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-        let db = open(&disk);
-        let rows = db.keyspace("rows").unwrap();
-        put(&db, rows, 0..20_000);
-        db.flush().unwrap();
+        let (db, rows) = flushed(0..20_000);
         let below = Below::tables(&db.shared.published.current());
         let (low, high) = (5_000_u32.to_be_bytes(), 18_000_u32.to_be_bytes());
         let range = KeyRange::within((Bound::Included(&low), Bound::Excluded(&high))).unwrap();
@@ -338,11 +343,7 @@ mod tests {
 
     #[test]
     fn a_count_of_an_old_snapshot_is_not_taken_for_one_of_the_present() {
-        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-        let db = open(&disk);
-        let rows = db.keyspace("rows").unwrap();
-        put(&db, rows, 0..10);
-        db.flush().unwrap();
+        let (db, rows) = flushed(0..10);
         let old = db.snapshot();
         put(&db, rows, 10..30);
         db.flush().unwrap();

@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use logwood::{
-    Bucket, BucketOptions, Bytes, Database, Disk, Durability, Error, Keyspace, MemoryDisk, Options,
-    PutOptions, Result, Task,
+    Bucket, BucketOptions, Database, Disk, Durability, Error, Keyspace, MemoryDisk, Options, PutOptions,
+    Result, Task,
 };
-use logwood_fuzz::{Fault, SimulatedDisk, Times};
-use logwood_wal::{File, Lock};
+use logwood_fuzz::{Asked, Call, Fault, SimulatedDisk, Times, WatchedDisk};
 
 fn open_on(disk: Arc<dyn Disk>, background: bool) -> Database {
     let options = Options::new()
@@ -89,8 +88,8 @@ fn a_step_done_by_hand_names_itself_and_is_done_the_next_time() {
     }
 }
 
-/// A disk in memory on which nothing whose name ends so is made or removed.
-#[derive(Debug, Clone, Default)]
+/// A disk in memory on which nothing whose name ends as is asked is made or removed.
+#[derive(Default)]
 struct Refusing {
     memory: MemoryDisk,
     suffix: Arc<Mutex<Option<&'static str>>>,
@@ -101,41 +100,17 @@ impl Refusing {
         *self.suffix.lock().unwrap() = suffix;
     }
 
-    fn check(&self, name: &str) -> io::Result<()> {
-        match *self.suffix.lock().unwrap() {
-            Some(suffix) if name.ends_with(suffix) => Err(io::Error::other("simulated refusal")),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Disk for Refusing {
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.check(name).and_then(|()| self.memory.create(name))
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.memory.open(name)
-    }
-    fn map(&self, name: &str) -> io::Result<Bytes> {
-        self.memory.map(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.memory.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.check(name).and_then(|()| self.memory.remove(name))
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.memory.list()
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        self.memory.sync_dir()
-    }
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.memory.lock(name)
-    }
-    fn path(&self, name: &str) -> String {
-        self.memory.path(name)
+    fn disk(&self) -> Arc<dyn Disk> {
+        let suffix = self.suffix.clone();
+        Arc::new(WatchedDisk::new(
+            Arc::new(self.memory.clone()),
+            move |Asked { call, name, .. }| match *suffix.lock().unwrap() {
+                Some(suffix) if matches!(call, Call::Create | Call::Remove) && name.ends_with(suffix) => {
+                    Err(io::Error::other("simulated refusal"))
+                }
+                _ => Ok(()),
+            },
+        ))
     }
 }
 
@@ -153,7 +128,7 @@ fn eventually<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn what_the_thread_fails_in_is_told_to_a_commit_and_again_while_it_fails() {
     let disk = Refusing::default();
-    let db = open_on(Arc::new(disk.clone()), true);
+    let db = open_on(disk.disk(), true);
     let space = db.keyspace("rows").unwrap();
     disk.refuse(Some(".segment"));
     let mut n = 0;
@@ -181,7 +156,7 @@ fn what_the_thread_fails_in_is_told_to_a_commit_and_again_while_it_fails() {
 #[test]
 fn what_no_commit_was_told_the_close_tells() {
     let disk = Refusing::default();
-    let db = open_on(Arc::new(disk.clone()), true);
+    let db = open_on(disk.disk(), true);
     let space = db.keyspace("rows").unwrap();
     let bucket = db.transact(|tx| Bucket::create(tx, "bucket", BucketOptions::default())).unwrap();
     let staged = db.stage(&[1; 9_000][..]).unwrap();
@@ -194,7 +169,7 @@ fn what_no_commit_was_told_the_close_tells() {
     let error = db.close().unwrap_err();
     assert!(is_of(&error, "sweep of objects"), "{error}");
     disk.refuse(None);
-    let db = open_on(Arc::new(disk), false);
+    let db = open_on(disk.disk(), false);
     assert!(db.check().unwrap().is_sound());
     put(&db, space, 1).unwrap();
 }
@@ -203,11 +178,11 @@ fn what_no_commit_was_told_the_close_tells() {
 #[test]
 fn a_step_that_fails_keeps_no_other_from_its_turn() {
     let disk = Refusing::default();
-    let db = open_on(Arc::new(disk.clone()), false);
+    let db = open_on(disk.disk(), false);
     let space = db.keyspace("rows").unwrap();
     prepare(&db, space, Task::SweepObjects);
     prepare(&db, space, Task::Compact);
-    let blobs = || disk.list().unwrap().iter().filter(|name| name.ends_with(".blob")).count();
+    let blobs = || disk.memory.list().unwrap().iter().filter(|name| name.ends_with(".blob")).count();
     assert_eq!(blobs(), 1);
     disk.refuse(Some(".segment"));
     let error = db.maintain().unwrap_err();

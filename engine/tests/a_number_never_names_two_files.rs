@@ -7,56 +7,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 
-use logwood::{Bucket, BucketOptions, Bytes, Database, Disk, Options, PutOptions, Result};
-use logwood_fuzz::{Crash, Rng, SimulatedDisk};
-use logwood_wal::{File, Lock};
+use logwood::{Bucket, BucketOptions, Database, Disk, Options, PutOptions, Result};
+use logwood_fuzz::{Call, Crash, Rng, SimulatedDisk, WatchedDisk};
 
-/// A disk that notes how often a file of a number was made, over all its lives.
-#[derive(Debug, Clone)]
-struct Noting {
-    disk: SimulatedDisk,
-    made: Arc<Mutex<BTreeMap<u64, Vec<String>>>>,
-}
+/// The files that were made of each number, over all lives of a disk.
+type Made = Arc<Mutex<BTreeMap<u64, Vec<String>>>>;
 
-impl Disk for Noting {
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        if let Some(number) = name.split('.').next().and_then(|digits| digits.parse().ok()) {
-            self.made.lock().unwrap().entry(number).or_default().push(name.to_owned());
+/// Has it noted which files are made.
+fn noting(disk: &SimulatedDisk, made: &Made) -> Arc<dyn Disk> {
+    let made = made.clone();
+    Arc::new(WatchedDisk::new(Arc::new(disk.clone()), move |asked| {
+        let number = asked.name.split('.').next().and_then(|digits| digits.parse().ok());
+        if let (Call::Create, Some(number)) = (asked.call, number) {
+            made.lock().unwrap().entry(number).or_default().push(asked.name.to_owned());
         }
-        self.disk.create(name)
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.disk.open(name)
-    }
-    fn map(&self, name: &str) -> io::Result<Bytes> {
-        self.disk.map(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        self.disk.sync_dir()
-    }
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.disk.lock(name)
-    }
-    fn path(&self, name: &str) -> String {
-        self.disk.path(name)
-    }
+        Ok(())
+    }))
 }
 
-fn live(disk: &Noting, rng: &mut Rng) -> Result<()> {
+fn live(disk: Arc<dyn Disk>, rng: &mut Rng) -> Result<()> {
     let options = Options::new().background(false).memtable_bytes(64 << 10).log_file_bytes(16 << 10);
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let db = Database::open_on(disk, options)?;
     let bucket = db.transact(|tx| Bucket::ensure(tx, "files", BucketOptions::default()))?;
     for n in 0..12_u8 {
@@ -85,19 +57,19 @@ fn live(disk: &Noting, rng: &mut Rng) -> Result<()> {
 fn through_kills_power_losses_sweeps_and_closes() {
     for seed in 0..20 {
         let mut rng = Rng::new(seed);
-        let mut disk = Noting { disk: SimulatedDisk::new(seed), made: Arc::default() };
+        let (mut disk, made) = (SimulatedDisk::new(seed), Made::default());
         for life in 0..12 {
             if rng.chance(2, 3) {
-                disk.disk.crash_after(rng.below(150));
+                disk.crash_after(rng.below(150));
             }
-            let _ = live(&disk, &mut rng);
+            let _ = live(noting(&disk, &made), &mut rng);
             let crash = Crash::ALL[rng.index(Crash::ALL.len())];
-            disk.disk = if rng.chance(1, 3) { disk.disk.kill() } else { disk.disk.crash(crash) };
-            disk.disk.heal();
-            for (number, names) in &*disk.made.lock().unwrap() {
+            disk = if rng.chance(1, 3) { disk.kill() } else { disk.crash(crash) };
+            disk.heal();
+            for (number, names) in &*made.lock().unwrap() {
                 assert_eq!(names.len(), 1, "seed {seed}, life {life}: {number} names {names:?}");
             }
         }
-        assert!(disk.made.lock().unwrap().len() > 20);
+        assert!(made.lock().unwrap().len() > 20);
     }
 }

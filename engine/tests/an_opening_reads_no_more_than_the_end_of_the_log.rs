@@ -3,21 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use logwood::{Bytes, Compression, Database, Disk, Options, View};
-use logwood_wal::{File, Lock, MemoryDisk};
+use logwood::{Compression, Database, Disk, MemoryDisk, Options, View};
+use logwood_fuzz::{Asked, Call, WatchedDisk};
 
 /// A disk that counts what it is asked for. Segments are mapped, and only touched when they are asked.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 struct Counting {
     disk: MemoryDisk,
     counts: Arc<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counts {
     bytes_read: AtomicU64,
     changes: AtomicU64,
@@ -29,85 +28,24 @@ impl Counts {
     fn take(&self) -> [u64; 3] {
         [&self.bytes_read, &self.changes, &self.syncs].map(|count| count.swap(0, Ordering::Relaxed))
     }
-}
 
-#[derive(Debug)]
-struct CountingFile(Arc<dyn File>, Arc<Counts>);
+    fn count(&self, asked: Asked<'_>) {
+        let (count, by) = match asked.call {
+            Call::Read => (&self.bytes_read, asked.bytes as u64),
+            Call::Sync | Call::SyncDir => (&self.syncs, 1),
+            _ => (&self.changes, 1),
+        };
+        count.fetch_add(by, Ordering::Relaxed);
+    }
+}
 
 impl Counting {
-    fn changed(&self) -> &MemoryDisk {
-        self.counts.changes.fetch_add(1, Ordering::Relaxed);
-        &self.disk
-    }
-
-    fn count(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(CountingFile(file, self.counts.clone()))
-    }
-}
-
-impl Disk for Counting {
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(self.count(self.changed().create(name)?))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(self.count(self.disk.open(name)?))
-    }
-
-    fn map(&self, name: &str) -> io::Result<Bytes> {
-        self.disk.map(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.changed().rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.changed().remove(name)
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        self.disk.sync_dir()
-    }
-
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.disk.lock(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.disk.path(name)
-    }
-}
-
-impl File for CountingFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.0.read_at(buffer, offset)?;
-        self.1.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.1.changes.fetch_add(1, Ordering::Relaxed);
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.syncs.fetch_add(1, Ordering::Relaxed);
-        self.0.sync()
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.1.changes.fetch_add(1, Ordering::Relaxed);
-        self.0.set_len(bytes)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+    fn disk(&self) -> Arc<dyn Disk> {
+        let counts = self.counts.clone();
+        Arc::new(WatchedDisk::new(Arc::new(self.disk.clone()), move |asked| {
+            counts.count(asked);
+            Ok(())
+        }))
     }
 }
 
@@ -126,7 +64,7 @@ fn open(disk: &Counting) -> Database {
         .log_file_bytes(LOG_FILE_BYTES)
         .segment_bytes(256 << 10)
         .seed(Some(1));
-    Database::open_on(Arc::new(disk.clone()), options).unwrap()
+    Database::open_on(disk.disk(), options).unwrap()
 }
 
 /// A database with so many rows of 1,000 bytes, ten a commit, with all background work done after each.
@@ -147,8 +85,8 @@ fn after_a_close_it_reads_next_to_nothing_and_writes_nothing() {
     for rows in [10, 500, 8_000] {
         let disk = Counting::default();
         fill(&disk, rows).close().unwrap();
-        let names = disk.list().unwrap();
-        let bytes = |name: &String| disk.map(name).unwrap().len() as u64;
+        let names = disk.disk.list().unwrap();
+        let bytes = |name: &String| disk.disk.map(name).unwrap().len() as u64;
         let (segments, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(".segment"));
         let (held, beside): (u64, u64) =
             (segments.into_iter().map(bytes).sum(), others.iter().map(|name| bytes(name)).sum());
@@ -180,8 +118,8 @@ fn after_an_abort_it_reads_the_log_behind_the_last_flush() {
         let db = fill(&disk, rows);
         let unflushed = db.stats().lsn - db.stats().flushed_lsn;
         let found = Counting::default();
-        for name in disk.list().unwrap() {
-            found.create(&name).unwrap().write_at(&disk.map(&name).unwrap(), 0).unwrap();
+        for name in disk.disk.list().unwrap() {
+            found.disk.create(&name).unwrap().write_at(&disk.disk.map(&name).unwrap(), 0).unwrap();
         }
         found.counts.take();
         let after = open(&found);

@@ -17,6 +17,7 @@ mod fault;
 mod image;
 mod machine;
 mod tape;
+mod watched;
 
 use std::io;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use fault::{Fault, Times};
 use machine::Machine;
 use tape::Tape;
 pub use tape::{Call, Moment};
+pub use watched::{Asked, WatchedDisk};
 
 /// What a power loss leaves of the writes and names that were not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@
 //!
 //! - [`SimulatedDisk`]: a strict POSIX disk in memory that loses, tears and reorders whatever was not synced,
 //!   runs out of space, fails calls and syncs, and flips bits. Everything it does follows from one seed.
+//! - [`WatchedDisk`]: any disk, and a function that is told of each call before it is made.
 //! - [`explore`]: a program's run, crashed behind each of its disk calls, or with each of its disk calls failing.
 //! - [`model`]: what a database should hold, kept in plain maps, and every way to read it back.
 //! - [`trial`]: the exploration of the database itself. A workload over all four models is drawn from a seed, and what
@@ -95,7 +96,7 @@ pub mod trial;
 mod violation;
 
 pub use coverage::Coverage;
-pub use disk::{Call, Crash, Fault, Moment, SimulatedDisk, Times};
+pub use disk::{Asked, Call, Crash, Fault, Moment, SimulatedDisk, Times, WatchedDisk};
 pub use draws::Draws;
 pub use ledger::Ledger;
 pub use rng::Rng;
