@@ -27,8 +27,9 @@ pub enum Compression {
     /// LZ4: documents take about three fifths, at some three microseconds for the first get from a block.
     #[default]
     Lz4,
-    /// zstd: documents take about half, at twice to three times the cost of LZ4 in reading. It takes the feature `zstd`, which builds a
-    /// C library; without it, blocks are written by LZ4, and files that have blocks of zstd are not read.
+    /// zstd: documents take about half, at twice to three times the cost of LZ4 in reading. It takes the feature `zstd`,
+    /// which builds a C library; without it, blocks are written by LZ4, and files that have blocks of zstd are not
+    /// read.
     Zstd,
 }
 
