@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use logwood_index::KeyRange;
-use logwood_wal::{Disk, RealDisk};
+use logwood_wal::{Disk, Kind, RealDisk};
 
 use crate::affected::Affected;
 use crate::collection::Collection;
@@ -19,6 +19,7 @@ use crate::graph::Graph;
 use crate::manifest::{ManifestRows, TableRow};
 use crate::options::Options;
 use crate::snapshot::Snapshot;
+use crate::spill::Opener;
 use crate::vector::Vectors;
 use crate::version::{Table, Trash};
 use crate::{affected, count, dictionary, files, follow, maintenance, object, recovery, tables};
@@ -186,8 +187,9 @@ fn check_against(
         }
     };
     let trash = Arc::new(Trash::new(Arc::new(maintenance::Background::new(Arc::default())), 0));
-    let mut named = BTreeSet::new();
     let mut missing = Vec::new();
+    let opener = Opener { disk: disk.clone(), seed, trash: trash.clone() };
+    let mut named = check_log_against(opener, rows, names, &mut missing, report);
     for (id, row) in tables {
         named.insert(files::segment(id));
         match rows.hidden(id) {
@@ -201,13 +203,12 @@ fn check_against(
             Severity::Note,
             disk.path(name),
             0,
-            "no manifest edit names it; the next opening removes it",
+            "neither the manifest nor the log names it; the next opening removes it",
         );
     }
     if let Err(error) = recovery::check_identity(disk, rows) {
         report.add_error(&disk.path(files::LOG), &error);
     }
-    check_reach(disk, rows, names, report);
     Ok(())
 }
 
@@ -249,19 +250,36 @@ fn add_missing(
     }
 }
 
-/// Paths of the segments that the manifest names now.
+/// Paths of the segments that manifest and log name now.
 fn segments_named(disk: &Arc<dyn Disk>) -> Result<BTreeSet<String>> {
-    let rows = recovery::read_manifest(disk, &recovery::list(disk)?)?.unwrap_or_default();
-    Ok(rows.tables()?.into_iter().map(|(id, _)| disk.path(&files::segment(id))).collect())
+    let version = view_of(disk)?.hold.version()?;
+    let tables = version.tables.values().flat_map(|levels| levels.tables());
+    let spilled = version.frozen.iter().flat_map(|frozen| frozen.spill.tables());
+    Ok(tables.chain(spilled).map(|table| disk.path(&files::segment(table.id))).collect())
 }
 
-/// Makes sure that the log goes from the last flushed commit to the last commit of a closed database.
-fn check_reach(disk: &Arc<dyn Disk>, rows: &ManifestRows, names: &[String], report: &mut CheckReport) {
-    let reached = || -> Result<()> {
+/// Makes sure that the log goes from the last flushed commit to the last commit of a closed database, and checks the
+/// segments that it names. Returns their names.
+fn check_log_against(
+    opener: Opener,
+    rows: &ManifestRows,
+    names: &[String],
+    missing: &mut Vec<Error>,
+    report: &mut CheckReport,
+) -> BTreeSet<String> {
+    let disk = &opener.disk;
+    let mut named = BTreeSet::new();
+    let mut reached = || -> Result<()> {
         let mut last = rows.flushed()?;
         let mut log = logwood_wal::Follower::open(disk.clone(), files::LOG, last + 1)?;
         while let Some(record) = log.next()? {
-            last = record.record().lsn;
+            let record = record.record();
+            last = record.lsn;
+            for op in record.ops.clone().filter(|op| op.kind == Kind::Segment) {
+                let table = opener.named(last, &op)?;
+                named.insert(files::segment(table.0));
+                check_table(disk, opener.seed, table, &opener.trash, missing, report);
+            }
         }
         recovery::check_reach(disk, names, rows, last)
     };
@@ -272,6 +290,7 @@ fn check_reach(disk: &Arc<dyn Disk>, rows: &ManifestRows, names: &[String], repo
             report.add_error(&disk.path(files::LOG), &error);
         }
     }
+    named
 }
 
 fn check_blob(disk: &Arc<dyn Disk>, name: &str, report: &mut CheckReport) {

@@ -20,7 +20,8 @@ use crate::keyspace::Keyspace;
 use crate::published::Published;
 use crate::read_set::ReadSet;
 use crate::sync::Mutex;
-use crate::version::Version;
+use crate::spill::Spill;
+use crate::version::{Frozen, Version};
 use crate::write_set::{RowKey, WriteSet, value_of};
 
 /// Deleted ranges that a memtable remembers at most, give or take a commit: each range that is read steps over them.
@@ -45,6 +46,11 @@ impl Request {
     pub(crate) fn new(mut writes: WriteSet, reads: Option<(ReadSet, Arc<Hold>)>) -> Result<Self> {
         writes.seal()?;
         Ok(Self { writes: Arc::new(writes), reads, counters: Vec::new(), counter_ops: OpsBuffer::new() })
+    }
+
+    /// What it writes, if a part of that was written ahead.
+    pub(crate) fn spilled(&self) -> Option<Arc<WriteSet>> {
+        (!self.writes.spill().is_empty()).then(|| self.writes.clone())
     }
 }
 
@@ -88,9 +94,12 @@ impl Committer {
 
     fn validate(&self, request: &Request, now: &Arc<Hold>) -> Result<()> {
         let Some((reads, then)) = &request.reads else { return Ok(()) };
-        let holds =
-            self.admitted.iter().all(|writes| reads.untouched_by(writes)) && reads.holds(then, now)?;
-        if holds { Ok(()) } else { Err(Error::Conflict) }
+        for writes in &self.admitted {
+            if !reads.untouched_by(writes)? {
+                return Err(Error::Conflict);
+            }
+        }
+        if reads.holds(then, now)? { Ok(()) } else { Err(Error::Conflict) }
     }
 
     fn counter_now(&self, row: &RowKey, now: &Version) -> Result<i64> {
@@ -99,8 +108,8 @@ impl Committer {
         }
         let keyspace = Keyspace(row.0);
         for writes in self.admitted.iter().rev() {
-            if let Some(written) = writes.get(keyspace, &row.1) {
-                return counter::decode(row.0, &row.1, written);
+            if let Some(written) = writes.get(keyspace, &row.1)? {
+                return counter::decode(row.0, &row.1, written.as_deref());
             }
         }
         counter::decode(row.0, &row.1, now.get(keyspace, &row.1)?.as_deref())
@@ -111,8 +120,8 @@ impl Committer {
         request.counters.clear();
         request.counter_ops.clear();
         for (row, delta) in request.writes.additions() {
-            let before = match request.writes.get(Keyspace(row.0), &row.1) {
-                Some(own) => counter::decode(row.0, &row.1, own)?,
+            let before = match request.writes.get(Keyspace(row.0), &row.1)? {
+                Some(own) => counter::decode(row.0, &row.1, own.as_deref())?,
                 None => self.counter_now(&row, now)?,
             };
             let after = before.checked_add(delta).ok_or_else(|| counter::overflow(row.0, &row.1))?;
@@ -122,13 +131,17 @@ impl Committer {
         Ok(())
     }
 
-    /// Cannot fail: a memtable takes 32 GiB, the options and the limit of a batch keep it far below.
+    /// Fails only if what was written ahead cannot be read: a memtable takes 32 GiB, the options and the limit of a
+    /// batch keep it far below.
     fn apply(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
         // INVARIANT: only a program deletes ranges, and it has no handle to a keyspace that is watched.
         for (keyspace, range) in request.writes.ranges() {
             self.memtable.delete_range(lsn, keyspace, range)?;
         }
         let watched = self.published.is_watched();
+        if watched {
+            self.tell_spilled(lsn, request.writes.spill())?;
+        }
         for op in request.writes.rows() {
             let value = value_of(op);
             self.memtable.apply(lsn, op.keyspace, op.key, value)?;
@@ -142,22 +155,44 @@ impl Committer {
         Ok(())
     }
 
+    fn tell_spilled(&self, lsn: Lsn, spill: &Spill) -> Result<()> {
+        for keyspace in spill.keyspaces().filter(|keyspace| self.published.watches(*keyspace)) {
+            spill.for_each(keyspace, |key, value| self.published.tell(lsn, keyspace, key, value))?;
+        }
+        Ok(())
+    }
+
+    /// Freezes a commit that wrote segments ahead, as a whole, and what was committed before it.
+    fn take_over(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
+        let before = std::mem::take(&mut self.memtable).freeze();
+        self.apply(lsn, request)?;
+        let memtable = std::mem::take(&mut self.memtable).freeze();
+        let mut frozen = vec![Frozen { lsn, memtable, spill: request.writes.spill().clone() }];
+        if !before.is_empty() {
+            frozen.push(Frozen::new(before));
+        }
+        self.freeze_as(lsn, frozen);
+        Ok(())
+    }
+
     /// Makes what was applied visible. Freezes the memtable when it is full.
     fn show(&mut self, lsn: Lsn) {
         let view = self.memtable.publish();
         if is_full(&self.memtable, self.memtable_bytes_max) {
-            self.freeze_as(lsn, view);
+            self.freeze_as(lsn, vec![Frozen::new(view)]);
             return;
         }
         self.published.change(|version| Version { lsn, active: view, ..version.clone() });
     }
 
-    fn freeze_as(&mut self, lsn: Lsn, view: logwood_index::MemtableView) {
+    /// Publishes a version whose newest frozen memtables are these, newest first, and begins a new one.
+    fn freeze_as(&mut self, lsn: Lsn, newest: Vec<Frozen>) {
         self.memtable = Memtable::new();
         let active = self.memtable.publish();
         self.published.change(|version| {
-            let frozen = std::iter::once(view).chain(version.frozen.iter().cloned()).collect();
-            Version { lsn, memtable: version.memtable + 1, active, frozen, ..version.clone() }
+            let memtable = version.memtable + newest.len() as u64;
+            let frozen = newest.into_iter().chain(version.frozen.iter().cloned()).collect();
+            Version { lsn, memtable, active, frozen, ..version.clone() }
         });
         (self.on_frozen)();
     }
@@ -166,7 +201,7 @@ impl Committer {
     pub(crate) fn freeze(&mut self) {
         let view = self.memtable.publish();
         if !view.is_empty() {
-            self.freeze_as(self.published.hold().lsn, view);
+            self.freeze_as(self.published.hold().lsn, vec![Frozen::new(view)]);
         }
     }
 
@@ -192,9 +227,15 @@ impl Sequencer for Committer {
         let now = self.published.hold();
         self.validate(request, &now)?;
         now.read(|now| self.settle_counters(request, now))?;
-        if !self.group_counters.is_empty() {
-            // A row that is put or deleted, alone or with a range, is no longer what the group's counters say.
-            self.group_counters.retain(|row, _| request.writes.get(Keyspace(row.0), &row.1).is_none());
+        // A row that is put or deleted, alone or with a range, is no longer what the group's counters say.
+        let mut overwritten = Vec::new();
+        for row in self.group_counters.keys() {
+            if request.writes.says(row)? {
+                overwritten.push(row.clone());
+            }
+        }
+        for row in &overwritten {
+            self.group_counters.remove(row);
         }
         self.group_counters.extend(request.counters.iter().cloned());
         self.admitted.push(request.writes.clone());
@@ -202,14 +243,18 @@ impl Sequencer for Committer {
     }
 
     fn ops<'a>(&'a self, request: &'a Request) -> Vec<&'a OpsBuffer> {
-        vec![request.writes.ops(), &request.counter_ops]
+        vec![request.writes.named(), request.writes.ops(), &request.counter_ops]
     }
 
     fn publish(&mut self, group: &mut [(Lsn, Request)], durable: Lsn) {
         self.end_group();
         self.published.set_durable(durable);
         for (lsn, request) in group.iter() {
-            if let Err(error) = self.apply(*lsn, request) {
+            let applied = match request.writes.spill().is_empty() {
+                true => self.apply(*lsn, request),
+                false => self.take_over(*lsn, request),
+            };
+            if let Err(error) = applied {
                 self.broken = Some(error);
                 return;
             }

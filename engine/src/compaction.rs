@@ -55,7 +55,9 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
         }
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
-            let Some(compaction) = choice(&infos, &CompactionOptions::default()) else { continue };
+            let segment_bytes = shared.options.segment_bytes;
+            let options = CompactionOptions { segment_bytes, ..CompactionOptions::default() };
+            let Some(compaction) = choice(&infos, &options) else { continue };
             let changed = with_reserve(shared, || {
                 let change = carry_out(shared, manifest, *number, levels, &compaction)?;
                 change.make_durable(shared, manifest, *number, levels)?;
@@ -120,7 +122,7 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
             tombstones: meta.tombstones + table.hidden_entries(),
             min_key: meta.min_key.clone(),
             max_key: meta.max_key.clone(),
-            max_lsn: meta.max_lsn,
+            max_lsn: table.max_lsn(),
         }
     };
     levels.levels.iter().map(|level| level.iter().map(info).collect()).collect()
@@ -145,7 +147,7 @@ fn carry_out(
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let run = |table: &Arc<Table>| table.scan(all, &[], Direction::Forward);
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
-    let max_lsn = removed.iter().map(|table| table.segment.meta().max_lsn).max().unwrap_or(0);
+    let max_lsn = removed.iter().map(|table| table.max_lsn()).max().unwrap_or(0);
     let mut writer = TableWriter::new(shared, manifest, level).until_stopped();
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
     Ok(Change { removed, added: writer.finish()? })

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use logwood_index::{Direction, Entries, KeyRange, Memtable, MemtableView, Merge};
+use logwood_index::{Direction, Entries, KeyRange, Memtable, Merge};
 use logwood_wal::Lsn;
 use parking_lot::Mutex;
 
@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::keyspace::{self, Keyspace};
 use crate::published::Published;
 use crate::snapshot::Snapshot;
-use crate::version::{Levels, Table, Tables, Version};
+use crate::version::{Frozen, Levels, Table, Tables, Version};
 use crate::view::Bounds;
 use crate::write_set::WriteSet;
 
@@ -75,9 +75,10 @@ pub(crate) fn len(
         }
     };
     let mut below = Below::tables(version);
-    for memtable in version.frozen.iter().rev().chain([&version.active]) {
-        length = below.changed(Change::of(memtable, keyspace), keyspace, length, u64::MAX)?.unwrap_or(length);
-        below = below.with(memtable);
+    let active = Frozen::new(version.active.clone());
+    for frozen in version.frozen.iter().rev().chain([&active]) {
+        length = below.changed(Change::of(frozen, keyspace), keyspace, length, u64::MAX)?.unwrap_or(length);
+        below = below.with(frozen);
     }
     lengths.set(keyspace, version.lsn, length);
     Ok(length)
@@ -91,7 +92,9 @@ pub(crate) fn len_with(
     length: u64,
 ) -> Result<u64> {
     let ranges = writes.ranges_of(keyspace.0).cloned().collect();
-    let entries = Box::new(writes.scan(keyspace, ALL, Direction::Forward));
+    let mut runs = Vec::new();
+    writes.scan_into(keyspace, ALL, Direction::Forward, &mut runs);
+    let entries = Box::new(Merge::new(runs, Direction::Forward));
     let below = Below((*snapshot.hold.version()?).clone());
     Ok(below.changed(Change { ranges, entries }, keyspace, length, u64::MAX)?.unwrap_or(length))
 }
@@ -107,8 +110,8 @@ fn keep(published: &Published, flushed: Lsn, keyspace: Keyspace, count: u64) {
     });
 }
 
-/// The counts of the version that a flush of `memtable` makes, which has the tables `after`.
-pub(crate) fn after_flush(snapshot: &Snapshot, memtable: &MemtableView, after: &Tables) -> Result<Counts> {
+/// The counts of the version that a flush of `frozen` makes, which has the tables `after`.
+pub(crate) fn after_flush(snapshot: &Snapshot, frozen: &Frozen, after: &Tables) -> Result<Counts> {
     let version = snapshot.hold.version()?;
     let below = Below::tables(&version);
     let mut counts = Counts::new();
@@ -117,7 +120,7 @@ pub(crate) fn after_flush(snapshot: &Snapshot, memtable: &MemtableView, after: &
         if !after.contains_key(number) || !keyspace::is_live(snapshot, keyspace)? {
             continue;
         }
-        let change = Change::of(memtable, keyspace);
+        let change = Change::of(frozen, keyspace);
         // Damage in older tables keeps nobody from flushing: who asks next reads the rows, and is told of it.
         if let Ok(Some(count)) = below.changed(change, keyspace, *count, FLUSH_ROWS_MAX) {
             counts.insert(*number, count);
@@ -175,9 +178,8 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn of(memtable: &MemtableView, keyspace: Keyspace) -> Self {
-        let entries = Box::new(memtable.scan(keyspace.0, ALL, Direction::Forward));
-        Self { ranges: memtable.ranges(keyspace.0, ALL), entries }
+    fn of(frozen: &Frozen, keyspace: Keyspace) -> Self {
+        Self { ranges: frozen.memtable.ranges(keyspace.0, ALL), entries: frozen.entries(keyspace.0) }
     }
 }
 
@@ -192,10 +194,10 @@ impl Below {
     }
 
     /// With those of a newer memtable.
-    fn with(self, memtable: &MemtableView) -> Self {
+    fn with(self, newer: &Frozen) -> Self {
         let Self(version) = self;
-        let frozen = std::iter::once(&version.active).chain(version.frozen.iter()).cloned().collect();
-        Self(Version { active: memtable.clone(), frozen, ..version })
+        let frozen = std::iter::once(newer).chain(version.frozen.iter()).cloned().collect();
+        Self(Version { frozen, ..version })
     }
 
     /// How many rows there are with a change, where there are `length` without it; `None` if more than `rows_max` rows

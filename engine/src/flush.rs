@@ -8,13 +8,12 @@
 //!    opening removes; after it the log is not needed up to there.
 //! 4. Readers get the new version; the log's files are let go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
-use logwood_wal::Lsn;
 
 use crate::count::{self, Counts};
 use crate::error::Result;
@@ -24,7 +23,8 @@ use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tables::{Clipped, TableWriter};
-use crate::version::{Table, Tables, Version};
+use crate::spill::Spill;
+use crate::version::{Frozen, Table, Tables, Version};
 use crate::view::Bounds;
 
 /// All keys.
@@ -35,14 +35,13 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     let snapshot = shared.snapshot();
-    let Some(memtable) = snapshot.hold.version()?.frozen.last().cloned() else { return Ok(false) };
+    let Some(frozen) = snapshot.hold.version()?.frozen.last().cloned() else { return Ok(false) };
     // Segments that no edit can name would only fill the disk.
     manifest.running()?;
     shared.sync()?;
-    let flushed = memtable.max_lsn();
-    let change = with_reserve(shared, || write(shared, manifest, &snapshot, &memtable))?;
-    install(shared, &change, flushed);
-    shared.writer()?.with(|log, _| log.retire(flushed))?;
+    let change = with_reserve(shared, || write(shared, manifest, &snapshot, &frozen))?;
+    install(shared, &change, &frozen);
+    shared.writer()?.with(|log, _| log.retire(frozen.lsn))?;
     shared.reserve.retry();
     shared.background.flushed();
     Ok(true)
@@ -50,13 +49,20 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
 
 /// What a flush makes of the tables.
 struct Change {
-    added: Vec<Arc<Table>>,
+    /// New tables.
+    written: Vec<Arc<Table>>,
+    /// Tables that were written ahead of their commit.
+    ahead: Vec<Arc<Table>>,
     /// Tables of which ranges were deleted, with what is left of them.
     clipped: Vec<(Arc<Table>, Clipped)>,
     counts: Counts,
 }
 
 impl Change {
+    fn added(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.written.iter().chain(&self.ahead)
+    }
+
     /// The tables behind it, `tables` being those before.
     fn apply_to(&self, tables: &Tables) -> Tables {
         let mut all = tables.clone();
@@ -71,45 +77,50 @@ impl Change {
                 all.remove(&number);
             }
         }
-        for table in &self.added {
+        for table in self.added() {
             Arc::make_mut(all.entry(table.segment.meta().keyspace).or_default()).insert(table.clone());
         }
         all
     }
 }
 
-/// Writes a memtable as segments, and names them in the manifest. What it deleted of older segments by ranges is
+/// Writes a memtable as segments, and names them in the manifest, with those that were written ahead of its commit. What it
+/// deleted of older segments by ranges is
 /// noted there, or they are given up, or what they have of it gets tombstones: no deletion of a range stands in a
 /// segment.
 fn write(
     shared: &Arc<Shared>,
     manifest: &mut Manifest,
     snapshot: &Snapshot,
-    memtable: &MemtableView,
+    frozen: &Frozen,
 ) -> Result<Change> {
     let tables = snapshot.hold.version()?.tables.clone();
-    let Clips { clipped, graves } = clip(&tables, memtable);
+    let Clips { clipped, graves } = clip(&tables, &frozen.memtable);
     let mut writer = TableWriter::new(shared, manifest, 0);
-    let numbers: BTreeSet<u32> = memtable.keyspaces().into_iter().chain(graves.keys().copied()).collect();
+    let mut numbers = frozen.keyspaces();
+    numbers.extend(graves.keys());
+    let mut ahead = Vec::new();
     for number in numbers {
         if keyspace::is_live(snapshot, crate::Keyspace(number))? {
             let graves = graves.get(&number).map_or(&[][..], Vec::as_slice);
-            let mut rows = rows_of(memtable, number, graves);
-            let bottom = !tables.contains_key(&number);
-            writer.write_run(number, &mut *rows, bottom, memtable.max_lsn())?;
+            let mut rows = rows_of(frozen, number, graves);
+            let spilled = frozen.spill.of(number);
+            let bottom = !tables.contains_key(&number) && spilled.is_empty();
+            writer.write_run(number, &mut *rows, bottom, frozen.lsn)?;
+            ahead.extend(spilled.iter().map(|table| table.of_commit(frozen.lsn)));
         }
     }
-    let mut change = Change { added: writer.finish()?, clipped, counts: Counts::new() };
-    change.counts = count::after_flush(snapshot, memtable, &change.apply_to(&tables))?;
-    let mut edit = Edit::default().flushed(memtable.max_lsn()).counts(manifest.rows(), &change.counts)?;
-    change.added.iter().for_each(|table| edit.add_table(table));
+    let mut change = Change { written: writer.finish()?, ahead, clipped, counts: Counts::new() };
+    change.counts = count::after_flush(snapshot, frozen, &change.apply_to(&tables))?;
+    let mut edit = Edit::default().flushed(frozen.lsn).counts(manifest.rows(), &change.counts)?;
+    change.added().for_each(|table| edit.add_table(table));
     for (table, clipped) in &change.clipped {
         match clipped {
             Clipped::To(table) => edit.add_table(table),
             Clipped::Gone => edit.remove_table(table.id),
         }
     }
-    make_edit(manifest, edit, &change.added)?;
+    make_edit(manifest, edit, &change.written)?;
     Ok(change)
 }
 
@@ -139,30 +150,41 @@ fn clip(tables: &Tables, memtable: &MemtableView) -> Clips {
     clips
 }
 
-/// The memtable's rows of a keyspace, and a tombstone for each row of the graves that it does not have.
-fn rows_of(memtable: &MemtableView, number: u32, graves: &[Grave]) -> Box<dyn Entries> {
-    let rows = Box::new(memtable.scan(number, ALL, Direction::Forward)) as Box<dyn Entries>;
+/// The memtable's rows of a keyspace, and a tombstone for each row of the graves that neither it has nor what was written
+/// ahead of its commit.
+fn rows_of(frozen: &Frozen, number: u32, graves: &[Grave]) -> Box<dyn Entries> {
+    let rows = Box::new(frozen.memtable.scan(number, ALL, Direction::Forward)) as Box<dyn Entries>;
     if graves.is_empty() {
         return rows;
     }
     let dead = graves.iter().map(|(table, ranges)| {
         let table = table.clone();
         let scan = move |range: KeyRange| table.scan(range.bounds(), &[], Direction::Forward);
-        Box::new(Tombstones(Chain::new(ranges.clone().into_iter().map(scan)))) as Box<dyn Entries>
+        let dead = Chain::new(ranges.clone().into_iter().map(scan));
+        Box::new(Tombstones { dead, number, spill: frozen.spill.clone() }) as Box<dyn Entries>
     });
     Box::new(Merge::new(std::iter::once(rows).chain(dead).collect(), Direction::Forward))
 }
 
-/// A run's keys, deleted.
-struct Tombstones<E>(E);
+/// A run's keys, deleted, but for those of which something was written since.
+struct Tombstones<E> {
+    dead: E,
+    number: u32,
+    spill: Spill,
+}
 
 impl<E: Entries> Entries for Tombstones<E> {
     fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
-        self.0.next()
+        while self.dead.next()? {
+            if self.spill.get(self.number, self.dead.key())?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn key(&self) -> &[u8] {
-        self.0.key()
+        self.dead.key()
     }
 
     fn value(&self) -> Option<Bytes> {
@@ -180,14 +202,17 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
     })
 }
 
-fn install(shared: &Shared, change: &Change, flushed: Lsn) {
+fn install(shared: &Shared, change: &Change, flushed: &Frozen) {
     shared.published.change(|version| {
         let frozen = version.frozen[..version.frozen.len().saturating_sub(1)].into();
         let tables = Arc::new(change.apply_to(&version.tables));
         // What was counted meanwhile is of the tables before.
         let counts = Arc::new(change.counts.clone());
-        Version { flushed, frozen, tables, counts, ..version.clone() }
+        Version { flushed: flushed.lsn, frozen, tables, counts, ..version.clone() }
     });
+    // Of keyspaces that were dropped.
+    let is_named = |table: &Table| change.ahead.iter().any(|named| named.id == table.id);
+    flushed.spill.tables().filter(|table| !is_named(table)).for_each(|table| table.let_go());
     let gone = change.clipped.iter().filter(|(_, left)| matches!(left, Clipped::Gone));
     gone.for_each(|(table, _)| table.let_go());
 }
@@ -222,8 +247,9 @@ const CLOSED_LOG_BYTES: u64 = 256 << 10;
 pub(crate) fn before_close(shared: &Arc<Shared>) -> Result<bool> {
     let group = shared.writer()?;
     let log = group.stats();
-    if log.file_bytes <= CLOSED_LOG_BYTES && log.files <= LOG_FILES_MAX {
-        let version = shared.published.current();
+    let version = shared.published.current();
+    let spilled = version.frozen.iter().any(|frozen| !frozen.spill.is_empty());
+    if log.file_bytes <= CLOSED_LOG_BYTES && log.files <= LOG_FILES_MAX && !spilled {
         let all_is_flushed = version.active.is_empty() && version.frozen.is_empty();
         // What was only read of the manifest is no reason to let go of anything.
         let is_opened = shared.manifest.lock().as_ref().is_some_and(|manifest| !manifest.is_unopened());

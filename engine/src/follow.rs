@@ -20,6 +20,7 @@ use crate::published::Published;
 use crate::recovery::{self, Opened, Replay};
 use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
+use crate::spill::Opener;
 use crate::sync::Mutex;
 use crate::version::{Trash, Version};
 use crate::{files, manifest};
@@ -80,7 +81,8 @@ impl Follow {
         let tables = Arc::new(recovery::open_tables(disk, &rows, trash, opened)?);
         let (flushed, counts) = (rows.flushed()?, Arc::new(rows.counts()?));
         let log = Follower::open(disk.clone(), files::LOG, flushed + 1)?;
-        let mut replay = Replay::new(options.memtable_bytes);
+        let opener = Opener { disk: disk.clone(), seed: rows.seed()?, trash: trash.clone() };
+        let mut replay = Replay::new(options.memtable_bytes, opener);
         let active = replay.memtable.publish();
         let mut follow = Self { rows, log, replay, lsn: flushed };
         let frozen = Arc::new([]);
@@ -123,6 +125,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>>
     let lsn = version.lsn;
     Ok(Arc::new(Shared {
         disk,
+        seed: follow.rows.seed()?,
         options,
         published: Arc::new(Published::new(version, lsn)),
         mode: Mode::Reader(Box::new(Mutex::new(follow))),

@@ -209,11 +209,13 @@ mod count;
 mod scan;
 mod version;
 
-// Files: their names and numbers, the manifest that says which count, the segments among them, spare room.
+// Files: their names and numbers, the manifest that says which count, the segments among them, those that a large
+// transaction writes ahead of its commit, spare room.
 mod files;
 mod manifest;
 mod numbers;
 mod reserve;
+mod spill;
 mod tables;
 
 // Opening: for writing, and for reading beside another process.

@@ -14,7 +14,8 @@
 //! "counted" ‖ u32 (big-endian) u64   live rows in the tables of the keyspace of that number; it has tables
 //! "hidden" ‖ u64 (big-endian)  ranges of keys that were deleted since the table of that number was written, each as
 //!                              u32 length, first key, u32 length, first key behind it (empty: to the last key)
-//! "table" ‖ u64 (big-endian)   u32 keyspace, u8 level, u64 length of the file in bytes, u32 checksum of its footer
+//! "table" ‖ u64 (big-endian)   u32 keyspace, u8 level, u64 length of the file in bytes, u32 checksum of its footer,
+//!                              [u64 commit that all of it is of: it was written ahead of that]
 //! ```
 //! Integers are little-endian but for those in keys. Each time the manifest is opened for writing, and
 //! when it has grown, a new file begins with an edit that holds the whole map; then the older files go.
@@ -54,31 +55,42 @@ pub(crate) struct TableRow {
     pub(crate) bytes: u64,
     /// Checksum of its footer, by which it is told from any other segment under its name.
     pub(crate) checksum: u32,
+    /// The commit that all of it is of, if it was written ahead of that; 0: its footer says of which it is.
+    pub(crate) lsn: Lsn,
 }
 
 impl TableRow {
+    /// Bytes of a row without a commit.
+    pub(crate) const BYTES: usize = 17;
+
     /// The row of a segment at a level.
     pub(crate) fn of(meta: &SegmentMeta, level: u8) -> Self {
-        Self { keyspace: meta.keyspace, level, bytes: meta.bytes, checksum: meta.checksum }
+        Self { keyspace: meta.keyspace, level, bytes: meta.bytes, checksum: meta.checksum, lsn: 0 }
     }
 
-    fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         let mut row = self.keyspace.to_le_bytes().to_vec();
         row.push(self.level);
         row.extend_from_slice(&self.bytes.to_le_bytes());
         row.extend_from_slice(&self.checksum.to_le_bytes());
+        if self.lsn != 0 {
+            row.extend_from_slice(&self.lsn.to_le_bytes());
+        }
         row
     }
 
-    fn decode(row: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(row: &[u8]) -> Option<Self> {
         let (keyspace, rest) = row.split_first_chunk::<4>()?;
         let (level, rest) = rest.split_first()?;
-        let (bytes, checksum) = rest.split_first_chunk::<8>()?;
+        let (bytes, rest) = rest.split_first_chunk::<8>()?;
+        let (checksum, lsn) = rest.split_first_chunk::<4>()?;
+        let lsn = if lsn.is_empty() { 0 } else { u64::from_le_bytes(lsn.try_into().ok()?) };
         Some(Self {
             keyspace: u32::from_le_bytes(*keyspace),
             level: *level,
             bytes: u64::from_le_bytes(*bytes),
-            checksum: u32::from_le_bytes(checksum.try_into().ok()?),
+            checksum: u32::from_le_bytes(*checksum),
+            lsn: (lsn < files::NUMBER_MAX).then_some(lsn)?,
         })
     }
 }
@@ -98,7 +110,7 @@ impl ManifestRows {
                 Kind::Put => drop(self.rows.insert(op.key.to_vec(), op.value.to_vec())),
                 Kind::Delete => drop(self.rows.remove(op.key)),
                 // No edit has one; one that had would not mean a row of this map.
-                Kind::DeleteRange => {}
+                Kind::DeleteRange | Kind::Segment => {}
             }
         }
     }
@@ -192,7 +204,7 @@ impl ManifestRows {
 }
 
 /// Ranges as a row has them.
-fn encode_ranges(ranges: &[KeyRange]) -> Vec<u8> {
+pub(crate) fn encode_ranges(ranges: &[KeyRange]) -> Vec<u8> {
     let mut row = Vec::new();
     for KeyRange { start, end } in ranges {
         for key in [&start[..], end.as_deref().unwrap_or_default()] {
@@ -204,7 +216,7 @@ fn encode_ranges(ranges: &[KeyRange]) -> Vec<u8> {
 }
 
 /// Ranges that ascend with gaps between them, as a row has them.
-fn decode_ranges(mut row: &[u8]) -> Option<Vec<KeyRange>> {
+pub(crate) fn decode_ranges(mut row: &[u8]) -> Option<Vec<KeyRange>> {
     let mut key = || {
         let (length, rest) = row.split_first_chunk::<4>()?;
         let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;

@@ -26,6 +26,10 @@ pub struct Options {
     pub durability: Durability,
     /// Memory of the memtable that makes it be flushed, in bytes. Default: 16 MiB.
     pub memtable_bytes: usize,
+    /// Memory of the rows that a transaction writes, in bytes, beyond which they are written to files ahead of its commit;
+    /// so it may be larger than memory. Rows in memory are read and written faster, and a commit of theirs is a single
+    /// write to the log. Default: 16 MiB.
+    pub transaction_bytes: usize,
     /// Frozen memtables waiting to be flushed before commits wait for the flush. Default: 2.
     pub frozen_memtables_max: usize,
     /// Size of one log file, in bytes. Default: 16 MiB.
@@ -70,6 +74,7 @@ impl Default for Options {
             read_only: false,
             durability: Durability::Sync,
             memtable_bytes: 16 << 20,
+            transaction_bytes: 16 << 20,
             frozen_memtables_max: 2,
             log_file_bytes: 16 << 20,
             segment_bytes: 64 << 20,
@@ -111,6 +116,7 @@ impl Options {
         read_only: bool,
         durability: Durability,
         memtable_bytes: usize,
+        transaction_bytes: usize,
         frozen_memtables_max: usize,
         log_file_bytes: u64,
         segment_bytes: u64,
@@ -129,6 +135,7 @@ impl Options {
     /// Refuses settings outside their ranges.
     pub(crate) fn check(&self) -> Result<()> {
         in_range("memtable_bytes", self.memtable_bytes as u64, 64 << 10, 8 << 30)?;
+        in_range("transaction_bytes", self.transaction_bytes as u64, 1 << 10, 8 << 30)?;
         in_range("frozen_memtables_max", self.frozen_memtables_max as u64, 1, 64)?;
         in_range("log_file_bytes", self.log_file_bytes, 16 << 10, 4 << 30)?;
         in_range("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;

@@ -124,6 +124,11 @@ impl Published {
         !self.watches.read().is_empty()
     }
 
+    /// Whether anyone is told of writes to this keyspace.
+    pub(crate) fn watches(&self, keyspace: u32) -> bool {
+        self.watches.read().contains_key(&keyspace)
+    }
+
     /// Tells the watches of a write.
     pub(crate) fn tell(&self, lsn: Lsn, keyspace: u32, key: &[u8], value: Option<&[u8]>) {
         for watch in self.watches.read().get(&keyspace).into_iter().flatten() {

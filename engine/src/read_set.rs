@@ -14,6 +14,7 @@ use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::scan::{OwnBounds, Scan, borrow};
 use crate::version::Version;
+use crate::view::Bounds;
 use crate::write_set::{RowKey, WriteSet};
 
 /// Keys and ranges that were read.
@@ -37,10 +38,30 @@ impl ReadSet {
     }
 
     /// Whether `writes` touch nothing that was read.
-    pub(crate) fn untouched_by(&self, writes: &WriteSet) -> bool {
-        let key_written = self.keys.iter().any(|row| writes.writes_row(row));
-        !key_written
-            && !self.ranges.iter().any(|(keyspace, bounds)| writes.writes_in(*keyspace, borrow(bounds)))
+    pub(crate) fn untouched_by(&self, writes: &WriteSet) -> Result<bool> {
+        self.none_written(
+            |row| writes.writes_row(row),
+            |keyspace, bounds| writes.writes_in(keyspace, bounds),
+        )
+    }
+
+    /// Whether neither holds of anything that was read.
+    fn none_written(
+        &self,
+        key_written: impl Fn(&RowKey) -> Result<bool>,
+        range_written: impl Fn(u32, Bounds<'_>) -> Result<bool>,
+    ) -> Result<bool> {
+        for row in &self.keys {
+            if key_written(row)? {
+                return Ok(false);
+            }
+        }
+        for (keyspace, bounds) in &self.ranges {
+            if range_written(*keyspace, borrow(bounds))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether everything read in `then` reads the same in `now`.
@@ -51,7 +72,7 @@ impl ReadSet {
         if then.lsn == now.lsn {
             return Ok(true);
         }
-        match now.read(|now| Ok(self.untouched_since(then.lsn, now)))? {
+        match now.read(|now| self.untouched_since(then.lsn, now))? {
             Some(untouched) => Ok(untouched),
             None => self.reads_the_same(then, now),
         }
@@ -59,14 +80,15 @@ impl ReadSet {
 
     /// Whether nothing of it was written after commit `since`: known while everything after that is still in
     /// memtables, whose entries know their commits.
-    fn untouched_since(&self, since: Lsn, now: &Version) -> Option<bool> {
+    fn untouched_since(&self, since: Lsn, now: &Version) -> Result<Option<bool>> {
         if since < now.flushed {
-            return None;
+            return Ok(None);
         }
-        let key_written = |(keyspace, key): &RowKey| now.key_written_since(*keyspace, key, since);
-        let range_written =
-            |(keyspace, bounds): &(u32, OwnBounds)| now.range_written_since(*keyspace, borrow(bounds), since);
-        Some(!self.keys.iter().any(key_written) && !self.ranges.iter().any(range_written))
+        let untouched = self.none_written(
+            |(keyspace, key)| now.key_written_since(*keyspace, key, since),
+            |keyspace, bounds| now.range_written_since(keyspace, bounds, since),
+        );
+        untouched.map(Some)
     }
 
     /// Reads everything again and compares: for a transaction that outlived a flush.

@@ -4,10 +4,11 @@
 //! reported with the evidence left as it was.
 //! 1. The lock is taken; the manifest is read without being written.
 //! 2. The segments that it names are opened.
-//! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables.
+//! 3. The log is recovered from the first commit that is not in segments, and replayed into memtables; the segments that
+//!    it names are opened.
 //! 4. The reserve is removed, so that there is room for what follows. The manifest is opened for writing, which begins
 //!    a new file of it.
-//! 5. Strays are removed: files that a crash kept from being named by the manifest, or from being removed. Not before,
+//! 5. Strays are removed: files that a crash kept from being named by the manifest or the log, or from being removed. Not before,
 //!    since a manifest that was only read may be lost again, and name them.
 //!
 //! A crash in between finds the same, or less to do, the next time. Of a database that was closed there is nothing to do
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use logwood_index::{KeyRange, Memtable, MemtableView};
+use logwood_index::{KeyRange, Memtable};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn, Recovered};
 
 use crate::commit::{Committer, is_full};
@@ -35,8 +36,9 @@ use crate::options::Options;
 use crate::published::Published;
 use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
+use crate::spill::{Opener, Spill};
 use crate::sync::Mutex;
-use crate::version::{Table, Tables, Trash, Version};
+use crate::version::{Frozen, Table, Tables, Trash, Version};
 
 /// Takes the lock of the database.
 fn lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>> {
@@ -158,17 +160,24 @@ pub(crate) fn deleted_range(op: &logwood_wal::Op<'_>) -> KeyRange {
 pub(crate) struct Replay {
     pub(crate) memtable: Memtable,
     /// Newest first.
-    pub(crate) frozen: Vec<MemtableView>,
+    pub(crate) frozen: Vec<Frozen>,
     bytes_max: usize,
+    opener: Opener,
 }
 
 impl Replay {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { memtable: Memtable::new(), frozen: Vec::new(), bytes_max }
+    pub(crate) fn new(bytes_max: usize, opener: Opener) -> Self {
+        Self { memtable: Memtable::new(), frozen: Vec::new(), bytes_max, opener }
+    }
+
+    /// The numbers of the segments that the log names.
+    fn spilled(&self) -> impl Iterator<Item = u64> {
+        self.frozen.iter().flat_map(|frozen| frozen.spill.tables()).map(|table| table.id)
     }
 
     /// Applies one commit.
     pub(crate) fn apply(&mut self, record: &logwood_wal::Record<'_>) -> Result<()> {
+        let mut spill = Spill::default();
         for op in record.ops.clone() {
             match op.kind {
                 Kind::Put => self.memtable.apply(record.lsn, op.keyspace, op.key, Some(op.value))?,
@@ -176,13 +185,29 @@ impl Replay {
                 Kind::DeleteRange => {
                     self.memtable.delete_range(record.lsn, op.keyspace, &deleted_range(&op))?;
                 }
+                Kind::Segment => {
+                    if spill.is_empty() {
+                        // What comes before the commit, whose first operations these are.
+                        self.freeze();
+                    }
+                    spill.open(&self.opener, record.lsn, &op)?;
+                }
             }
         }
-        if is_full(&self.memtable, self.bytes_max) {
-            let view = std::mem::take(&mut self.memtable).publish();
-            self.frozen.insert(0, view);
+        if !spill.is_empty() {
+            let memtable = std::mem::take(&mut self.memtable).freeze();
+            self.frozen.insert(0, Frozen { lsn: record.lsn, memtable, spill });
+        } else if is_full(&self.memtable, self.bytes_max) {
+            self.freeze();
         }
         Ok(())
+    }
+
+    fn freeze(&mut self) {
+        if !self.memtable.is_empty() {
+            let memtable = std::mem::take(&mut self.memtable).freeze();
+            self.frozen.insert(0, Frozen::new(memtable));
+        }
     }
 }
 
@@ -243,11 +268,16 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let background = Arc::new(Background::new(background_error.clone()));
     let trash = Arc::new(Trash::new(background.clone(), options.block_cache_bytes));
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
-    let (log, found, mut replay) = open_log(&disk, &options, &rows)?;
+    let seed = rows.seed()?;
+    let opener = Opener { disk: disk.clone(), seed, trash: trash.clone() };
+    let (log, found, mut replay) = open_log(opener, &options, &rows)?;
     let lsn = found.last;
     let (manifest, numbers) = match created {
         Some(created) => created,
-        None => open_manifest(&disk, &options, &rows, &found, (&names, &tables), next_file)?,
+        None => {
+            let strays = strays(&names, &tables, &replay);
+            open_manifest(&disk, &options, &rows, &found, (&names, strays), next_file)?
+        }
     };
     let version = Version {
         lsn,
@@ -272,6 +302,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let shared = Arc::new(Shared {
         reserve: Reserve::new(options.reserve, options.memtable_bytes),
         disk,
+        seed,
         options,
         published,
         mode: Mode::Writer(Box::new(Group::new(log, committer))),
@@ -297,10 +328,9 @@ fn open_manifest(
     options: &Options,
     rows: &ManifestRows,
     log: &Recovered,
-    (names, tables): (&[String], &Tables),
+    (names, strays): (&[String], Vec<&str>),
     next_file: u64,
 ) -> Result<(Manifest, FileNumbers)> {
-    let strays = strays(names, tables);
     // A second file of the manifest is one that a crash kept from being finished, or from being removed.
     let manifests = names.iter().filter(|name| files::is_log_file(name, files::MANIFEST)).count();
     if log.closed && rows.closed()? == Some(log.last) && strays.is_empty() && manifests == 1 {
@@ -319,7 +349,7 @@ fn open_manifest(
 
 /// Recovers the log and replays what is not in segments. Returns its writer, what was found, and the rows.
 fn open_log(
-    disk: &Arc<dyn Disk>,
+    opener: Opener,
     options: &Options,
     rows: &ManifestRows,
 ) -> Result<(LogWriter, Recovered, Replay)> {
@@ -332,8 +362,9 @@ fn open_log(
         expect_at_least: flushed.max(rows.closed()?.unwrap_or(0)),
         ..LogOptions::default()
     };
-    let mut replay = Replay::new(options.memtable_bytes);
-    let (log, found) = Log::open(disk.clone(), log_options, flushed + 1, &mut |record| replay.apply(record))?;
+    let disk = opener.disk.clone();
+    let mut replay = Replay::new(options.memtable_bytes, opener);
+    let (log, found) = Log::open(disk, log_options, flushed + 1, &mut |record| replay.apply(record))?;
     Ok((log, found, replay))
 }
 
@@ -365,11 +396,11 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Segments that the manifest does not name, unfinished files, and the reserve. Blobs without an owner are found by
+/// Segments that neither the manifest names nor the log, unfinished files, and the reserve. Blobs without an owner are found by
 /// the objects' own sweep, which knows the rows.
-fn strays<'a>(names: &'a [String], tables: &Tables) -> Vec<&'a str> {
-    let known: HashSet<u64> =
-        tables.values().flat_map(|levels| levels.tables()).map(|table| table.id).collect();
+fn strays<'a>(names: &'a [String], tables: &Tables, replay: &Replay) -> Vec<&'a str> {
+    let named = tables.values().flat_map(|levels| levels.tables()).map(|table| table.id);
+    let known: HashSet<u64> = named.chain(replay.spilled()).collect();
     let is_stray = |name: &&str| {
         let stray_segment =
             files::number(name, files::SEGMENT).is_some_and(|number| !known.contains(&number));

@@ -62,7 +62,7 @@ impl<'a> Source<'a> {
         let mut runs: Vec<Box<dyn Entries + 'a>> = Vec::new();
         let mut hidden = Vec::new();
         if let Some(own) = self.own {
-            runs.push(Box::new(own.scan(self.keyspace, borrow(&self.bounds), direction)));
+            own.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
             hidden = own.ranges_of(self.keyspace.0).cloned().collect();
         }
         self.hold.read(|version| {

@@ -36,6 +36,8 @@ pub(crate) enum Mode {
 /// What every handle of an open database shares.
 pub struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
+    /// The database's identity.
+    pub(crate) seed: u64,
     pub(crate) options: Options,
     pub(crate) published: Arc<Published>,
     pub(crate) mode: Mode,
@@ -73,7 +75,7 @@ impl Shared {
     /// Commits a set of writes. See [`Transaction::commit`](crate::Transaction::commit).
     pub(crate) fn commit(
         self: &Arc<Self>,
-        writes: WriteSet,
+        mut writes: WriteSet,
         reads: Option<(ReadSet, Arc<Hold>)>,
         durability: Durability,
     ) -> Result<Lsn> {
@@ -81,9 +83,19 @@ impl Shared {
         if self.reserve.is_out() && !writes.takes_away() {
             reserve::admit(self)?;
         }
+        writes.spill_if_large(self)?;
         let request = Request::new(writes, reads)?;
         self.wait_for_room()?;
+        let spilled = request.spilled();
+        if let Some(writes) = &spilled {
+            writes.keep_spill();
+        }
         let lsn = group.commit(request, durability).inspect_err(|error| {
+            if let Some(writes) = &spilled
+                && !may_be_logged(error)
+            {
+                writes.let_spill_go();
+            }
             if matches!(error, Error::Log(logwood_wal::Error::DiskFull { .. })) {
                 self.log_full.store(true, Ordering::Release);
                 self.background.wake();
@@ -167,4 +179,10 @@ impl Shared {
     pub(crate) fn io_error(&self, operation: &'static str, name: &str, source: std::io::Error) -> Error {
         Error::Io { operation, path: self.disk.path(name), source: Arc::new(source) }
     }
+}
+
+/// Whether a commit that failed may be found by the next opening: the log failed while it was written.
+fn may_be_logged(error: &Error) -> bool {
+    use logwood_wal::Error as Log;
+    matches!(error, Error::Log(error) if !matches!(error, Log::DiskFull { .. } | Log::TooLarge { .. }))
 }

@@ -75,7 +75,7 @@ pub(crate) fn collect(shared: &Shared) -> Stats {
         expired_versions: shared.published.expired(),
         disk_full: shared.reserve.is_out(),
         memtable_bytes: version.active.memory_bytes()
-            + version.frozen.iter().map(logwood_index::MemtableView::memory_bytes).sum::<usize>(),
+            + version.frozen.iter().map(|frozen| frozen.memtable.memory_bytes()).sum::<usize>(),
         frozen_memtables: version.frozen.len(),
         block_cache_bytes: blocks.bytes,
         block_cache_hits: blocks.hits,

@@ -25,7 +25,7 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 /// Deleted ranges that the manifest notes of a segment at most: each edit of them writes them all, and who reads the
 /// segment steps over them.
-const HIDDEN_RANGES_MAX: usize = 256;
+pub(crate) const HIDDEN_RANGES_MAX: usize = 256;
 /// Bytes of their keys, at most.
 const HIDDEN_BYTES_MAX: usize = 256 << 10;
 
@@ -69,17 +69,28 @@ impl Table {
         }
         let file = TableFile::new(name, row.bytes, trash.clone());
         let (segment, file) = (Arc::new(segment), Arc::new(file));
-        Ok(Arc::new(Self { id, level: row.level, segment, file, hidden: hidden.into() }))
+        let TableRow { level, lsn, .. } = row;
+        Ok(Arc::new(Self { id, level, lsn, segment, file, hidden: hidden.into() }))
     }
 
     /// What the manifest says of this table.
     pub(crate) fn row(&self) -> TableRow {
-        TableRow::of(self.segment.meta(), self.level)
+        TableRow { lsn: self.lsn, ..TableRow::of(self.segment.meta(), self.level) }
     }
 
     /// The same file in another place: at another level, or with other ranges deleted.
     pub(crate) fn placed(&self, level: u8, hidden: Arc<[KeyRange]>) -> Arc<Self> {
-        Arc::new(Self { id: self.id, level, segment: self.segment.clone(), file: self.file.clone(), hidden })
+        Arc::new(Self { level, hidden, ..self.again() })
+    }
+
+    /// The same file as that of a commit that it was written ahead of.
+    pub(crate) fn of_commit(&self, lsn: Lsn) -> Arc<Self> {
+        Arc::new(Self { lsn, ..self.again() })
+    }
+
+    fn again(&self) -> Self {
+        let Self { id, level, lsn, ref segment, ref file, ref hidden } = *self;
+        Self { id, level, lsn, segment: segment.clone(), file: file.clone(), hidden: hidden.clone() }
     }
 
     /// About how many of its entries are hidden.
@@ -116,6 +127,20 @@ impl Table {
         Some((clipped, left))
     }
 
+    /// What the deletion of a range makes of it: nothing if it does not concern it.
+    pub(crate) fn without_all(&self, range: &KeyRange) -> Option<Clipped> {
+        let SegmentMeta { min_key, max_key, .. } = self.segment.meta();
+        if !range.meets(min_key, max_key) {
+            return None;
+        }
+        let mut hidden = self.hidden.to_vec();
+        range.clone().add_to(&mut hidden);
+        if hidden.iter().any(|range| range.covers(min_key, max_key)) {
+            return Some(Clipped::Gone);
+        }
+        Some(Clipped::To(self.placed(self.level, hidden.into())))
+    }
+
     /// Has the file removed once no version holds it.
     pub(crate) fn let_go(&self) {
         self.file.let_go();
@@ -133,8 +158,8 @@ pub(crate) enum Clipped {
 /// Writes sorted runs as tables of one level, each run in as many files as its size asks for.
 pub(crate) struct TableWriter<'a> {
     shared: &'a Arc<Shared>,
-    /// Puts numbers aside, and knows the database's identity.
-    manifest: &'a mut Manifest,
+    /// Puts numbers aside; `None`: who writes does not hold it.
+    manifest: Option<&'a mut Manifest>,
     level: u8,
     /// Whether it gives up when the database is being closed.
     until_stopped: bool,
@@ -146,7 +171,14 @@ pub(crate) struct TableWriter<'a> {
 
 impl<'a> TableWriter<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, manifest: &'a mut Manifest, level: u8) -> Self {
+        let manifest = Some(manifest);
         Self { shared, manifest, level, until_stopped: false, written: Vec::new(), made: Vec::new() }
+    }
+
+    /// For tables that are written ahead of the commit that names them.
+    pub(crate) fn ahead(shared: &'a Arc<Shared>) -> Self {
+        let (written, made) = (Vec::new(), Vec::new());
+        Self { shared, manifest: None, level: 0, until_stopped: false, written, made }
     }
 
     /// Has it give up, with [`Error::Closed`], when the database is being closed.
@@ -191,14 +223,17 @@ impl<'a> TableWriter<'a> {
     }
 
     fn begin(&mut self, keyspace: u32) -> Result<(u64, SegmentWriter<FileWriter>)> {
-        let id = self.shared.numbers.take(self.manifest)?;
+        let id = match self.manifest.as_deref_mut() {
+            Some(manifest) => self.shared.numbers.take(manifest)?,
+            None => self.shared.next_file_number()?,
+        };
         let name = files::segment(id);
         let file =
             self.shared.disk.create(&name).map_err(|source| self.shared.io_error("create", &name, source))?;
         self.made.push(name);
         let Options { block_bytes, compression, .. } = self.shared.options;
         let compression = keyspace::compression(&self.shared.snapshot(), Keyspace(keyspace), compression)?;
-        let identity = files::identity(self.manifest.rows().seed()?, id);
+        let identity = files::identity(self.shared.seed, id);
         let options = SegmentOptions { keyspace, block_bytes, identity, compression };
         Ok((id, SegmentWriter::new(FileWriter::new(file), options)))
     }
@@ -219,9 +254,8 @@ impl<'a> TableWriter<'a> {
         if !self.written.is_empty() {
             shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
         }
-        let seed = self.manifest.rows().seed()?;
         let open = |(id, row): &(u64, TableRow)| {
-            Table::open(&*shared.disk, seed, *id, *row, Vec::new(), &shared.trash)
+            Table::open(&*shared.disk, shared.seed, *id, *row, Vec::new(), &shared.trash)
         };
         let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.made.clear();

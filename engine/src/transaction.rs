@@ -51,10 +51,15 @@ impl Transaction {
 
     /// Sets the value at `key`.
     ///
+    /// A transaction may be larger than memory: rows that take more of it than
+    /// [`Options::transaction_bytes`](crate::Options::transaction_bytes) are written to files, which its commit puts in their
+    /// place.
+    ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) for a key, value or batch over its limit.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a key or value over its limit; those of writing a file.
     pub fn put(&mut self, keyspace: Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
-        self.writes.put(keyspace, key, value)
+        self.writes.put(keyspace, key, value)?;
+        self.writes.spill_if_large(&self.snapshot.shared)
     }
 
     /// Removes `key`. It need not be there.
@@ -62,7 +67,8 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::put`].
     pub fn delete(&mut self, keyspace: Keyspace, key: &[u8]) -> Result<()> {
-        self.writes.delete(keyspace, key)
+        self.writes.delete(keyspace, key)?;
+        self.writes.spill_if_large(&self.snapshot.shared)
     }
 
     /// Removes every key within bounds, however many there are, at the cost of one. What they take comes back as the
@@ -84,7 +90,8 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::put`].
     pub fn delete_range(&mut self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<()> {
-        self.writes.delete_range(keyspace, bounds)
+        self.writes.delete_range(keyspace, bounds)?;
+        self.writes.spill_if_large(&self.snapshot.shared)
     }
 
     /// Removes the first row of a keyspace, and returns it. A queue that is popped so takes the same time for each
@@ -191,8 +198,8 @@ impl Sealed for Transaction {
 
 impl View for Transaction {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        let row = match self.writes.get(keyspace, key) {
-            Some(own) => own.map(Bytes::copy_from_slice),
+        let row = match self.writes.get(keyspace, key)? {
+            Some(own) => own,
             None => {
                 self.reads.lock().key(keyspace, key);
                 self.snapshot.get(keyspace, key)?

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Version ─┬─ active     the memtable's view at this commit
-//!          ├─ frozen     memtables waiting to be flushed, newest first
+//!          ├─ frozen     memtables waiting to be flushed, newest first; among them commits that were too large for one,
+//!          │             each with the segments that it wrote ahead
 //!          └─ tables     keyspace → level 0 (newest first), level 1, … (by key, disjoint)
 //! ```
 //!
@@ -10,19 +11,20 @@
 //! - a key's entry in an earlier place of that order is newer than its entry in a later place;
 //! - every commit up to `flushed` is in `tables`; every later one is in `active` or `frozen`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use logwood_index::{BlockCache, Chain, Direction, Entries, KeyRange, MemtableView, Segment};
+use logwood_index::{BlockCache, Chain, Direction, Entries, KeyRange, MemtableView, Merge, Segment};
 use logwood_wal::Lsn;
 
 use crate::count::Counts;
 use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
+use crate::spill::Spill;
 use crate::sync::Mutex;
 use crate::view::Bounds;
 
@@ -68,6 +70,8 @@ pub(crate) struct Table {
     /// The file's number.
     pub(crate) id: u64,
     pub(crate) level: u8,
+    /// The commit that all of it is of, if it was written ahead of that; otherwise 0.
+    pub(crate) lsn: Lsn,
     pub(crate) segment: Arc<Segment>,
     pub(crate) file: Arc<TableFile>,
     /// Ranges of keys that were deleted since it was written: ascending, with gaps between them.
@@ -113,7 +117,21 @@ impl Drop for TableFile {
 }
 
 impl Table {
-    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+    /// The last commit in it. Of a table that was written ahead of its commit it is known once that is in the log.
+    pub(crate) fn max_lsn(&self) -> Lsn {
+        if self.lsn == 0 { self.segment.meta().max_lsn } else { self.lsn }
+    }
+
+    /// Whether the key lies between its first and its last.
+    pub(crate) fn covers(&self, key: &[u8]) -> bool {
+        let meta = self.segment.meta();
+        &meta.min_key[..] <= key && key <= &meta.max_key[..]
+    }
+
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+    ) -> std::result::Result<Option<Option<Bytes>>, logwood_index::Error> {
         match self.segment.get(key)? {
             Some(_) if KeyRange::any_contains(&self.hidden, key) => Ok(None),
             found => Ok(found),
@@ -136,7 +154,7 @@ impl Table {
         between(bounds, &all, direction, move |bounds| Box::new(segment.scan(bounds, direction)))
     }
 
-    fn overlaps(&self, bounds: Bounds<'_>) -> bool {
+    pub(crate) fn overlaps(&self, bounds: Bounds<'_>) -> bool {
         let meta = self.segment.meta();
         let below = match bounds.1 {
             Bound::Included(high) => &meta.min_key[..] <= high,
@@ -167,7 +185,8 @@ impl Levels {
         }
         let tables = &mut self.levels[level];
         let at = if level == 0 {
-            tables.partition_point(|other| other.id > table.id)
+            // Tables that a transaction wrote ahead have numbers of before its commit.
+            tables.partition_point(|other| (other.max_lsn(), other.id) > (table.max_lsn(), table.id))
         } else {
             tables.partition_point(|other| other.segment.meta().min_key < table.segment.meta().min_key)
         };
@@ -209,11 +228,9 @@ impl Levels {
         for (level, tables) in self.levels.iter().enumerate() {
             if level == 0 {
                 for table in tables {
-                    let meta = table.segment.meta();
-                    if key < &meta.min_key[..] || key > &meta.max_key[..] {
-                        continue;
-                    }
-                    if let Some(found) = table.get(key)? {
+                    if table.covers(key)
+                        && let Some(found) = table.get(key)?
+                    {
                         return Ok(Some(found));
                     }
                 }
@@ -234,6 +251,42 @@ impl Levels {
 /// All segments, by keyspace.
 pub(crate) type Tables = BTreeMap<u32, Arc<Levels>>;
 
+/// A memtable that waits to be flushed; of a commit that was too large for one also what it wrote ahead.
+///
+/// Invariant: what the memtable says of a key is newer than what the spill says, and that is newer than the ranges that
+/// the memtable deletes.
+#[derive(Debug, Clone)]
+pub(crate) struct Frozen {
+    /// Its last commit; with a spill, its only one.
+    pub(crate) lsn: Lsn,
+    pub(crate) memtable: MemtableView,
+    pub(crate) spill: Spill,
+}
+
+impl Frozen {
+    /// A memtable without more.
+    pub(crate) fn new(memtable: MemtableView) -> Self {
+        Self { lsn: memtable.max_lsn(), memtable, spill: Spill::default() }
+    }
+
+    /// The keyspaces of which it has rows, ascending.
+    pub(crate) fn keyspaces(&self) -> BTreeSet<u32> {
+        self.memtable.keyspaces().into_iter().chain(self.spill.keyspaces()).collect()
+    }
+
+    /// All that it says of a keyspace, but for the ranges that it deletes.
+    pub(crate) fn entries<'a>(&self, keyspace: u32) -> Box<dyn Entries + 'a> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let mut runs: Vec<Box<dyn Entries + 'a>> =
+            vec![Box::new(self.memtable.scan(keyspace, all, Direction::Forward))];
+        self.spill.scan_into(keyspace, all, &[], Direction::Forward, &mut runs);
+        match runs.len() {
+            1 => runs.remove(0),
+            _ => Box::new(Merge::new(runs, Direction::Forward)),
+        }
+    }
+}
+
 /// Everything a reader at one commit needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
@@ -244,7 +297,7 @@ pub(crate) struct Version {
     /// Number of the growing memtable; each frozen one's is one below that of the next newer one.
     pub(crate) memtable: u64,
     pub(crate) active: MemtableView,
-    pub(crate) frozen: Arc<[MemtableView]>,
+    pub(crate) frozen: Arc<[Frozen]>,
     pub(crate) tables: Arc<Tables>,
     /// Live rows in `tables`, of keyspaces that were counted.
     pub(crate) counts: Arc<Counts>,
@@ -253,14 +306,26 @@ pub(crate) struct Version {
 impl Version {
     /// The memtables with their numbers, newest first.
     pub(crate) fn memtables(&self) -> impl Iterator<Item = (u64, &MemtableView)> {
-        let newest_first = std::iter::once(&self.active).chain(self.frozen.iter());
-        newest_first.enumerate().map(|(age, memtable)| (self.memtable - age as u64, memtable))
+        self.places().map(|(memtable, _)| memtable).enumerate().map(|(age, memtable)| (self.memtable - age as u64, memtable))
+    }
+
+    /// The memtables, newest first, each with what was written ahead of its commit.
+    fn places(&self) -> impl Iterator<Item = (&MemtableView, Option<&Spill>)> {
+        let frozen = self.frozen.iter().map(|frozen| {
+            (&frozen.memtable, Some(&frozen.spill).filter(|spill| !spill.is_empty()))
+        });
+        std::iter::once((&self.active, None)).chain(frozen)
     }
 
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        for (_, memtable) in self.memtables() {
+        for (memtable, spill) in self.places() {
             if let Some(entry) = memtable.get(keyspace.0, key) {
                 return Ok(entry.value);
+            }
+            if let Some(spill) = spill
+                && let Some(found) = spill.get(keyspace.0, key)?
+            {
+                return Ok(found);
             }
             if memtable.hides(keyspace.0, key) {
                 return Ok(None);
@@ -281,7 +346,7 @@ impl Version {
         direction: Direction,
         runs: &mut Vec<Box<dyn Entries + 'a>>,
     ) {
-        for (_, memtable) in self.memtables() {
+        for (memtable, spill) in self.places() {
             if memtable.entry_count() > 0 && hidden.is_empty() {
                 runs.push(Box::new(memtable.scan(keyspace.0, bounds, direction)));
             } else if memtable.entry_count() > 0 {
@@ -289,6 +354,9 @@ impl Version {
                 runs.push(between(bounds, &hidden, direction, move |bounds| {
                     Box::new(memtable.scan(keyspace.0, bounds, direction))
                 }));
+            }
+            if let Some(spill) = spill {
+                spill.scan_into(keyspace.0, bounds, &hidden, direction, runs);
             }
             memtable.ranges(keyspace.0, bounds).into_iter().for_each(|range| range.add_to(&mut hidden));
         }
@@ -299,17 +367,38 @@ impl Version {
 
     /// Whether any commit after `since` wrote `key`. Only the memtables are asked, so `since` must not be
     /// below `flushed`.
-    pub(crate) fn key_written_since(&self, keyspace: u32, key: &[u8], since: Lsn) -> bool {
+    pub(crate) fn key_written_since(&self, keyspace: u32, key: &[u8], since: Lsn) -> Result<bool> {
         debug_assert!(since >= self.flushed);
-        let mut memtables = std::iter::once(&self.active).chain(self.frozen.iter());
-        memtables.any(|memtable| memtable.lsn_of(keyspace, key).is_some_and(|lsn| lsn > since))
+        for frozen in self.spilled_since(since) {
+            if frozen.spill.get(keyspace, key)?.is_some() {
+                return Ok(true);
+            }
+        }
+        let mut memtables = self.places().map(|(memtable, _)| memtable);
+        Ok(memtables.any(|memtable| memtable.lsn_of(keyspace, key).is_some_and(|lsn| lsn > since)))
     }
 
     /// Whether any commit after `since` wrote a key within bounds; `since` as above.
-    pub(crate) fn range_written_since(&self, keyspace: u32, bounds: Bounds<'_>, since: Lsn) -> bool {
+    pub(crate) fn range_written_since(
+        &self,
+        keyspace: u32,
+        bounds: Bounds<'_>,
+        since: Lsn,
+    ) -> Result<bool> {
         debug_assert!(since >= self.flushed);
-        let mut memtables = std::iter::once(&self.active).chain(self.frozen.iter());
-        memtables.any(|memtable| memtable.max_lsn() > since && memtable.any_newer(keyspace, bounds, since))
+        for frozen in self.spilled_since(since) {
+            if frozen.spill.any_within(keyspace, bounds)? {
+                return Ok(true);
+            }
+        }
+        let mut memtables = self.places().map(|(memtable, _)| memtable);
+        Ok(memtables.any(|memtable| {
+            memtable.max_lsn() > since && memtable.any_newer(keyspace, bounds, since)
+        }))
+    }
+
+    fn spilled_since(&self, since: Lsn) -> impl Iterator<Item = &Frozen> {
+        self.frozen.iter().filter(move |frozen| frozen.lsn > since && !frozen.spill.is_empty())
     }
 }
 

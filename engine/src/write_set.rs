@@ -1,19 +1,23 @@
-//! The writes of a transaction or batch, gathered in key order until they are committed.
+//! The writes of a transaction or batch, gathered in key order until they are committed. Those that take too much memory
+//! are written as segments ahead of the commit; see [`spill`](crate::spill).
 
 mod rows;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use logwood_index::{Direction, KeyRange};
+use logwood_index::{Direction, Entries, KeyRange};
 use logwood_wal::{Kind, Op, OpsBuffer};
 
-use self::rows::{RowEntries, Rows};
+use self::rows::Rows;
 use crate::counter;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
 use crate::limits;
+use crate::shared::Shared;
+use crate::spill::{Spill, Spilled};
 use crate::view::Bounds;
 
 /// A key of a keyspace; ordered by keyspace, then by key.
@@ -36,6 +40,12 @@ pub(crate) struct WriteSet {
     bytes: usize,
     /// How many of the rows are removals, and how often a range was deleted.
     removals: usize,
+    /// Rows that were written ahead: older than those above, and within no deleted range.
+    spilled: Spilled,
+    /// The operations that name these, once it is sealed.
+    named: OpsBuffer,
+    /// Memory of the rows, in bytes, that is borne although it is too much: the disk was full.
+    borne_bytes: usize,
 }
 
 /// What a row takes in the log beyond its key and value, at most.
@@ -70,6 +80,7 @@ impl WriteSet {
         let added = ROW_BYTES + range.key_bytes();
         self.check_room(added)?;
         self.forget(keyspace.0, range.bounds());
+        self.spilled.hide(keyspace.0, &range);
         // What it merges with is counted on: at least what all of it takes.
         self.bytes += added;
         self.ranges_bytes += added;
@@ -144,6 +155,9 @@ impl WriteSet {
 
     /// Whether this set takes rows away, and adds nothing to speak of.
     pub(crate) fn takes_away(&self) -> bool {
+        if !self.spill().is_empty() {
+            return false;
+        }
         let all = self.rows.len() * ROW_BYTES;
         self.removals > 0
             && self.bytes.saturating_sub(all)
@@ -171,9 +185,19 @@ impl WriteSet {
     }
 
     /// What this set says of a row: nothing, its value, or its removal.
-    pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Option<Option<&[u8]>> {
-        let own = self.rows.get(keyspace.0, key).map(value_of);
-        own.or_else(|| self.hides(keyspace.0, key).then_some(None))
+    pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        if let Some(own) = self.rows.get(keyspace.0, key) {
+            return Ok(Some(value_of(own).map(Bytes::copy_from_slice)));
+        }
+        let spilled = self.spill().get(keyspace.0, key)?;
+        Ok(spilled.or_else(|| self.hides(keyspace.0, key).then_some(None)))
+    }
+
+    /// Whether this set says anything of a row, but for what it adds to it.
+    pub(crate) fn says(&self, (keyspace, key): &RowKey) -> Result<bool> {
+        Ok(self.rows.get(*keyspace, key).is_some()
+            || self.hides(*keyspace, key)
+            || self.spill().get(*keyspace, key)?.is_some())
     }
 
     /// The counters within bounds that this set adds to.
@@ -196,27 +220,81 @@ impl WriteSet {
     }
 
     /// Whether this set writes the row, or adds to it.
-    pub(crate) fn writes_row(&self, (keyspace, key): &RowKey) -> bool {
-        let space = Keyspace(*keyspace);
-        self.get(space, key).is_some() || self.addition(space, key).is_some()
+    pub(crate) fn writes_row(&self, row: &RowKey) -> Result<bool> {
+        Ok(self.addition(Keyspace(row.0), &row.1).is_some() || self.says(row)?)
     }
 
     /// Whether this set writes, or adds to, any row within bounds.
-    pub(crate) fn writes_in(&self, keyspace: u32, bounds: Bounds<'_>) -> bool {
+    pub(crate) fn writes_in(&self, keyspace: u32, bounds: Bounds<'_>) -> Result<bool> {
         if crate::scan::is_empty(bounds) {
-            return false;
+            return Ok(false);
         }
         let additions = self.additions.get(&keyspace);
-        self.rows.any_within(keyspace, bounds)
+        Ok(self.rows.any_within(keyspace, bounds)
             || additions.is_some_and(|additions| additions.range::<[u8], _>(bounds).next().is_some())
             || self.ranges_of(keyspace).any(|range| range.overlaps(bounds))
+            || self.spill().any_within(keyspace, bounds)?)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.len() == 0 && self.additions_len == 0 && self.ranges.is_empty()
+        self.rows.len() == 0
+            && self.additions_len == 0
+            && self.ranges.is_empty()
+            && self.spill().is_empty()
     }
 
-    /// The rows, ascending: puts and deletes.
+    /// The rows that were written ahead.
+    pub(crate) fn spill(&self) -> &Spill {
+        self.spilled.spill()
+    }
+
+    /// From now on the log may name what was written ahead.
+    pub(crate) fn keep_spill(&self) {
+        self.spilled.keep();
+    }
+
+    /// What was written ahead goes: the log does not name it.
+    pub(crate) fn let_spill_go(&self) {
+        self.spilled.let_go();
+    }
+
+    /// Writes the rows ahead if they take more memory than a transaction may have.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], and those of writing. A disk that is full is none for a set that takes away: it stays in
+    /// memory, since its commit makes room.
+    pub(crate) fn spill_if_large(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        let limit = shared.options.transaction_bytes.max(self.borne_bytes);
+        if self.rows.memory_bytes() < limit && !self.spilled.is_ragged() {
+            return Ok(());
+        }
+        shared.writer()?;
+        match self.write_ahead(shared) {
+            Err(error) if error.is_disk_full() && self.takes_away() => {
+                self.borne_bytes = 2 * self.rows.memory_bytes();
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    fn write_ahead(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let run = |keyspace| {
+            let rows = self.rows.scan(keyspace, all, Direction::Forward);
+            (keyspace, Box::new(rows) as Box<dyn Entries + '_>)
+        };
+        self.spilled.write(shared, self.rows.keyspaces().into_iter().map(run).collect())?;
+        for op in self.rows.iter() {
+            self.bytes -= ROW_BYTES + op.key.len() + op.value.len();
+            self.removals -= usize::from(op.kind == Kind::Delete);
+        }
+        self.rows.clear();
+        self.borne_bytes = 0;
+        Ok(())
+    }
+
+    /// The rows in memory, ascending: puts and deletes.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Op<'_>> {
         self.rows.iter()
     }
@@ -232,7 +310,13 @@ impl WriteSet {
         if self.rows.has_dead() || !self.ranges.is_empty() {
             self.rows.rewrite(ranges_in(&self.ranges))?;
         }
+        self.named = self.spill().ops()?;
         Ok(())
+    }
+
+    /// The operations that name what was written ahead, once it is sealed.
+    pub(crate) fn named(&self) -> &OpsBuffer {
+        &self.named
     }
 
     /// The deleted ranges and the rows as the log has them, once they are sealed. Additions are left out: their results
@@ -241,14 +325,16 @@ impl WriteSet {
         self.rows.ops()
     }
 
-    /// The rows within bounds as a sorted run.
-    pub(crate) fn scan(
-        &self,
+    /// Appends the rows within bounds as sorted runs, newest first.
+    pub(crate) fn scan_into<'a>(
+        &'a self,
         keyspace: Keyspace,
         bounds: Bounds<'_>,
         direction: Direction,
-    ) -> RowEntries<'_> {
-        self.rows.scan(keyspace.0, bounds, direction)
+        runs: &mut Vec<Box<dyn Entries + 'a>>,
+    ) {
+        runs.push(Box::new(self.rows.scan(keyspace.0, bounds, direction)));
+        self.spill().scan_into(keyspace.0, bounds, &[], direction, runs);
     }
 }
 

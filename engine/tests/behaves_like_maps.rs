@@ -91,6 +91,7 @@ fn options() -> Options {
     Options::new()
         .background(false)
         .memtable_bytes(64 << 10)
+        .transaction_bytes(3 << 10)
         .segment_bytes(64 << 10)
         .log_file_bytes(32 << 10)
         .block_bytes(512)

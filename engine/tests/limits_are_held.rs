@@ -285,6 +285,7 @@ fn options_are_held() {
     let open = |options: Options| Database::open("memory://", options.background(false));
     let new = Options::new;
     hold("`memtable_bytes`", is_option, |bytes| open(new().memtable_bytes(bytes)));
+    hold("`transaction_bytes`", is_option, |bytes| open(new().transaction_bytes(bytes)));
     hold("`frozen_memtables_max`", is_option, |count| open(new().frozen_memtables_max(count)));
     hold("`log_file_bytes`", is_option, |bytes| open(new().log_file_bytes(bytes as u64)));
     hold("`segment_bytes`", is_option, |bytes| open(new().segment_bytes(bytes as u64)));

@@ -56,6 +56,7 @@ impl Plan {
             .pinned_bytes_max(if expires { 4 << 10 } else { 1 << 30 })
             .vector_graph_rows_min(draws.pick([1, 3, 1_000]))
             .memtable_bytes(draws.pick([64 << 10, 96 << 10]))
+            .transaction_bytes(draws.pick([1 << 10, 6 << 10, 16 << 20]))
             .frozen_memtables_max(draws.pick([1, 2]))
             .log_file_bytes(draws.pick([16 << 10, 16 << 10, 48 << 10]))
             .segment_bytes(64 << 10)

@@ -59,7 +59,8 @@ pub struct CompactionOptions {
     pub ratio: u64,
     /// Number of levels, level 0 included; two at least.
     pub levels: usize,
-    /// The size in bytes at which the engine begins a new output segment. Smaller ones are joined with small neighbours.
+    /// The size in bytes at which the engine begins a new output segment. Those below an eighth of it are joined with small
+    /// neighbours.
     pub segment_bytes: u64,
 }
 
@@ -267,7 +268,7 @@ impl<'a> Levels<'a> {
         let overlapping = &output[start..end];
         let sum = |sum: u64, segment: &SegmentInfo| sum.saturating_add(segment.bytes);
         let mut bytes = inputs.iter().copied().chain(overlapping).fold(0, sum);
-        while bytes < self.options.segment_bytes {
+        while bytes < self.options.segment_bytes / 8 {
             let small = |at: usize| output.get(at).filter(|neighbour| neighbour.bytes / 2 <= bytes);
             if let Some(left) = start.checked_sub(1).and_then(small) {
                 start -= 1;
@@ -389,7 +390,7 @@ mod tests {
 
     #[test]
     fn small_neighbours_are_joined_and_large_ones_left_alone() {
-        let options = CompactionOptions { segment_bytes: 40, l0_files: 1, ..options() };
+        let options = CompactionOptions { segment_bytes: 320, l0_files: 1, ..options() };
         let bottom = vec![segment(1, 50, 0..=1), segment(2, 12, 2..=3), segment(3, 4, 8..=9)];
         let levels = [vec![segment(4, 5, 5..=6)], vec![], vec![], bottom];
         let chosen = choose(&levels, &options).unwrap();

@@ -35,6 +35,7 @@ fn ops_of(commit: u32) -> Result<OpsBuffer, Error> {
         ops.push(commit << (at * 8), Kind::Put, key.as_bytes(), &vec![0xA5; value_bytes])?;
         ops.push(u32::MAX, Kind::Delete, key.as_bytes(), b"")?;
         ops.push(u32::MAX, Kind::DeleteRange, key.as_bytes(), b"\xff")?;
+        ops.push(16, Kind::Segment, &[7; 8], b"what is known of it")?;
     }
     Ok(ops)
 }

@@ -9,7 +9,7 @@ pub const SCHEMA: &str = concat!(
     r#"{"name":"durable","type":"long","default":0},"#,
     r#"{"name":"ops","type":{"type":"array","items":{"type":"record","name":"Op","fields":["#,
     r#"{"name":"keyspace","type":"long"},"#,
-    r#"{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["none","put","delete","delete_range"]}},"#,
+    r#"{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["none","put","delete","delete_range","segment"]}},"#,
     r#"{"name":"key","type":"bytes"},"#,
     r#"{"name":"value","type":"bytes"}]}}},"#,
     r#"{"name":"crc","type":{"type":"fixed","name":"Crc32","size":4}}]}"#,

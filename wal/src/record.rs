@@ -25,6 +25,9 @@ pub enum Kind {
     /// No key from this one up to, but without, the one in the place of the value has a value from now on. Without
     /// a value: all keys from this one on.
     DeleteRange = 3,
+    /// Rows of this commit are not in the log, but in a file of their own, which key and value name: what they mean is
+    /// not the log's affair.
+    Segment = 4,
 }
 
 impl Kind {
@@ -35,6 +38,7 @@ impl Kind {
             Self::Put => "put",
             Self::Delete => "delete",
             Self::DeleteRange => "delete_range",
+            Self::Segment => "segment",
         }
     }
 
@@ -44,6 +48,7 @@ impl Kind {
             1 => Ok(Self::Put),
             2 => Ok(Self::Delete),
             3 => Ok(Self::DeleteRange),
+            4 => Ok(Self::Segment),
             _ => Err(start.fault("an operation is of no known kind")),
         }
     }
@@ -58,7 +63,8 @@ pub struct Op<'a> {
     pub kind: Kind,
     /// The key.
     pub key: &'a [u8],
-    /// The new value; empty for a delete; for a deletion of a range its end, empty if it has none.
+    /// The new value; empty for a delete; for a deletion of a range its end, empty if it has none; for a segment what
+    /// is known of it.
     pub value: &'a [u8],
 }
 

@@ -143,6 +143,7 @@ fn push_op(ops: &mut OpsBuffer, value: Value) -> Option<()> {
         1 => Kind::Put,
         2 => Kind::Delete,
         3 => Kind::DeleteRange,
+        4 => Kind::Segment,
         _ => return None,
     };
     let keyspace = u32::try_from(*keyspace).ok()?;

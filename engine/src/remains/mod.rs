@@ -74,6 +74,8 @@ struct Source {
     remains: Option<SegmentRemains>,
     /// Ranges that were deleted since, as the manifest has them.
     hidden: Vec<KeyRange>,
+    /// Whether it is not known of which commit it is, or whether that was made.
+    unplaced: bool,
 }
 
 impl Source {
@@ -188,8 +190,8 @@ impl Remains {
     /// Takes the segments that the manifest names, in their order.
     fn take_named(&mut self, rows: &ManifestRows, seed: u64) {
         let mut tables = rows.tables().unwrap_or_default();
-        // Level 0 from the newest on, then the levels below, whose segments do not overlap.
-        tables.sort_by_key(|(id, row)| (row.level, std::cmp::Reverse(*id)));
+        tables.sort_by_key(|(id, _)| *id);
+        let (mut last, mut found) = (0, Vec::new());
         for (id, row) in tables {
             let expected = Some((row.keyspace, files::identity(seed, id)));
             let remains = self.open(&files::segment(id), expected).filter(|remains| {
@@ -197,8 +199,19 @@ impl Remains {
                 remains.keyspace == row.keyspace
                     && remains.meta.as_ref().is_none_or(|meta| meta.checksum == row.checksum)
             });
+            // Those of flushes have numbers in the order of their commits.
+            if let (0, 0, Some(meta)) =
+                (row.lsn, row.level, remains.as_ref().and_then(|found| found.meta.as_ref()))
+            {
+                last = meta.max_lsn;
+            }
+            found.push((id, row, if row.lsn == 0 { last } else { row.lsn }, remains));
+        }
+        // Level 0 from the newest on, then the levels below, whose segments do not overlap.
+        found.sort_by_key(|(id, row, lsn, _)| (row.level, std::cmp::Reverse((*lsn, *id))));
+        for (id, row, _, remains) in found {
             let hidden = rows.hidden(id).unwrap_or_default();
-            self.take(&files::segment(id), row.keyspace, remains, hidden);
+            self.take(&files::segment(id), row.keyspace, remains, hidden, false);
         }
     }
 
@@ -219,10 +232,10 @@ impl Remains {
         }
         found.sort_by_key(|(lsn, id, _)| std::cmp::Reverse((*lsn, *id)));
         let last = found.first().map_or(0, |(lsn, ..)| *lsn);
-        for (_, id, remains) in found {
+        for (lsn, id, remains) in found {
             // What is known to be deleted stays so, wherever the knowledge is from.
             let hidden = rows.hidden(id).unwrap_or_default();
-            self.take(&files::segment(id), remains.keyspace, Some(remains), hidden);
+            self.take(&files::segment(id), remains.keyspace, Some(remains), hidden, lsn == 0);
         }
         last
     }
@@ -231,7 +244,14 @@ impl Remains {
         SegmentRemains::find(self.disk.map(name).ok()?, expected).ok()
     }
 
-    fn take(&mut self, name: &str, keyspace: u32, remains: Option<SegmentRemains>, hidden: Vec<KeyRange>) {
+    fn take(
+        &mut self,
+        name: &str,
+        keyspace: u32,
+        remains: Option<SegmentRemains>,
+        hidden: Vec<KeyRange>,
+        unplaced: bool,
+    ) {
         match &remains {
             None => {
                 let message = "the segment is missing, or nothing of it can be read".to_owned();
@@ -249,7 +269,7 @@ impl Remains {
             }
         }
         self.paths.insert(self.disk.path(name), keyspace);
-        self.segments.entry(keyspace).or_default().push(Source { remains, hidden });
+        self.segments.entry(keyspace).or_default().push(Source { remains, hidden, unplaced });
     }
 
     fn lose(&mut self, name: &str, offset: u64, message: String, what: Lost) {
@@ -287,7 +307,8 @@ impl Remains {
                     Some((None, self.gaps.iter().any(|(first, _)| *first > lsn)))
                 };
                 found.get_or_insert_with(|| {
-                    deleted().unwrap_or_else(|| (value, self.is_beneath(&sources[..at], &key)))
+                    let doubtful = sources[at].unplaced || self.is_beneath(&sources[..at], &key);
+                    deleted().unwrap_or((value, doubtful))
                 });
             }
             let (value, doubtful) = found?;

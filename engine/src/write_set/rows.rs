@@ -87,6 +87,31 @@ impl Rows {
         &self.ops
     }
 
+    /// The memory that they take, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.ops.encoded_bytes() + self.len * size_of::<Slot>()
+    }
+
+    /// The keyspaces of which there are rows, ascending.
+    pub(super) fn keyspaces(&self) -> Vec<u32> {
+        let slots = self.leaves.iter().flat_map(|leaf| &leaf.slots);
+        let mut numbers: Vec<u32> = Vec::new();
+        for slot in slots {
+            if numbers.last() != Some(&slot.keyspace) {
+                numbers.push(slot.keyspace);
+            }
+        }
+        numbers
+    }
+
+    /// Forgets all rows, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.ops.clear();
+        self.leaves.clear();
+        self.len = 0;
+        self.dead_bytes = 0;
+    }
+
     /// Whether there are operations that no row needs.
     pub(super) fn has_dead(&self) -> bool {
         self.ops.len() > self.len

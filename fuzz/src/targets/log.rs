@@ -83,6 +83,7 @@ fn write_log(disk: &SimulatedDisk) -> Result<(), Error> {
         ops.push(2, Kind::Delete, &[commit; 3], b"")?;
         let end = [commit, 7];
         ops.push(3, Kind::DeleteRange, &[commit], &end[..2 * usize::from(commit % 2)])?;
+        ops.push(4, Kind::Segment, &[commit; 8], b"what is known of it")?;
         writer.append(&[&[&ops], &[&ops, &ops]])?;
         writer.sync()?;
     }
@@ -110,7 +111,7 @@ pub fn log_frame(data: &[u8]) {
     assert!(lsns.iter().copied().eq(frame.first()..=frame.last()), "{lsns:?} follow one another");
     for op in frame.records().flat_map(|record| record.ops) {
         let sound = match op.kind {
-            Kind::Put => true,
+            Kind::Put | Kind::Segment => true,
             Kind::Delete => op.value.is_empty(),
             Kind::DeleteRange => op.value.is_empty() || op.key < op.value,
         };
