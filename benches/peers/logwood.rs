@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use logwood::{Batch, Database, Durability, Keyspace, Options, Range, Snapshot, View};
+use logwood::{Database, Durability, Keyspace, Options, Range, Snapshot, Transaction, View};
 
 use crate::data;
 use crate::engine::{End, Reads, Result, Row, Store, Sync, Writes, fail};
@@ -29,9 +29,10 @@ fn durability(sync: Sync) -> Durability {
 
 impl Store for Logwood {
     fn write(&self, sync: Sync, body: &mut dyn FnMut(&mut dyn Writes) -> Result) -> Result {
-        let mut writes = Writing { batch: Batch::new(), keyspace: self.keyspace };
+        let mut writes = Writing { tx: self.db.begin(), keyspace: self.keyspace };
+        writes.tx.set_durability(durability(sync));
         body(&mut writes)?;
-        self.db.write_with(writes.batch, durability(sync))?;
+        writes.tx.commit()?;
         Ok(())
     }
 
@@ -94,17 +95,17 @@ impl Store for Logwood {
 }
 
 struct Writing {
-    batch: Batch,
+    tx: Transaction,
     keyspace: Keyspace,
 }
 
 impl Writes for Writing {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result {
-        Ok(self.batch.put(self.keyspace, key, value)?)
+        Ok(self.tx.put(self.keyspace, key, value)?)
     }
 
     fn remove(&mut self, key: &[u8]) -> Result {
-        Ok(self.batch.delete(self.keyspace, key)?)
+        Ok(self.tx.delete(self.keyspace, key)?)
     }
 }
 

@@ -19,8 +19,8 @@ use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::published::Published;
 use crate::read_set::ReadSet;
-use crate::sync::Mutex;
 use crate::spill::Spill;
+use crate::sync::Mutex;
 use crate::version::{Frozen, Version};
 use crate::write_set::{RowKey, WriteSet, value_of};
 

@@ -22,8 +22,8 @@ use crate::manifest::{Edit, Manifest};
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::tables::{Clipped, TableWriter};
 use crate::spill::Spill;
+use crate::tables::{Clipped, TableWriter};
 use crate::version::{Frozen, Table, Tables, Version};
 use crate::view::Bounds;
 

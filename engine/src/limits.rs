@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 pub const KEY_BYTES_MAX: usize = 65_535;
 /// Longest value of a row, in bytes.
 pub const VALUE_BYTES_MAX: usize = 128 << 20;
-/// Most bytes that one commit may write: of keys and values, and 16 for each row.
+/// Most bytes of a batch, or of what a transaction has in memory: of keys and values, and 16 for each row.
 pub const BATCH_BYTES_MAX: usize = logwood_wal::OPS_BYTES_MAX;
-/// Most rows that one commit may write.
+/// Most rows of a batch, or of what a transaction has in memory.
 pub const BATCH_ROWS_MAX: usize = logwood_wal::OPS_MAX;
 
 /// Refuses rows over the limits.

@@ -39,10 +39,7 @@ impl ReadSet {
 
     /// Whether `writes` touch nothing that was read.
     pub(crate) fn untouched_by(&self, writes: &WriteSet) -> Result<bool> {
-        self.none_written(
-            |row| writes.writes_row(row),
-            |keyspace, bounds| writes.writes_in(keyspace, bounds),
-        )
+        self.none_written(|row| writes.writes_row(row), |keyspace, bounds| writes.writes_in(keyspace, bounds))
     }
 
     /// Whether neither holds of anything that was read.

@@ -229,7 +229,11 @@ impl Spilled {
 
     /// Writes a run of entries as tables that are newer than those before. What is older in the keyspace is merged, if
     /// there is much of it.
-    pub(crate) fn write(&mut self, shared: &Arc<Shared>, runs: Vec<(u32, Box<dyn Entries + '_>)>) -> Result<()> {
+    pub(crate) fn write(
+        &mut self,
+        shared: &Arc<Shared>,
+        runs: Vec<(u32, Box<dyn Entries + '_>)>,
+    ) -> Result<()> {
         let mut writer = TableWriter::ahead(shared);
         for (keyspace, mut entries) in runs {
             writer.write_run(keyspace, &mut *entries, false, 0)?;
@@ -237,7 +241,8 @@ impl Spilled {
         for table in writer.finish()? {
             self.spill.push(table);
         }
-        let deep = self.spill.tables.iter().filter_map(|(keyspace, tables)| Some((*keyspace, to_merge(tables)?)));
+        let deep =
+            self.spill.tables.iter().filter_map(|(keyspace, tables)| Some((*keyspace, to_merge(tables)?)));
         for (keyspace, newest) in deep.collect::<Vec<_>>() {
             self.merge(shared, keyspace, newest)?;
         }

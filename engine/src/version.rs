@@ -128,10 +128,7 @@ impl Table {
         &meta.min_key[..] <= key && key <= &meta.max_key[..]
     }
 
-    pub(crate) fn get(
-        &self,
-        key: &[u8],
-    ) -> std::result::Result<Option<Option<Bytes>>, logwood_index::Error> {
+    pub(crate) fn get(&self, key: &[u8]) -> std::result::Result<Option<Option<Bytes>>, logwood_index::Error> {
         match self.segment.get(key)? {
             Some(_) if KeyRange::any_contains(&self.hidden, key) => Ok(None),
             found => Ok(found),
@@ -306,14 +303,18 @@ pub(crate) struct Version {
 impl Version {
     /// The memtables with their numbers, newest first.
     pub(crate) fn memtables(&self) -> impl Iterator<Item = (u64, &MemtableView)> {
-        self.places().map(|(memtable, _)| memtable).enumerate().map(|(age, memtable)| (self.memtable - age as u64, memtable))
+        self.places()
+            .map(|(memtable, _)| memtable)
+            .enumerate()
+            .map(|(age, memtable)| (self.memtable - age as u64, memtable))
     }
 
     /// The memtables, newest first, each with what was written ahead of its commit.
     fn places(&self) -> impl Iterator<Item = (&MemtableView, Option<&Spill>)> {
-        let frozen = self.frozen.iter().map(|frozen| {
-            (&frozen.memtable, Some(&frozen.spill).filter(|spill| !spill.is_empty()))
-        });
+        let frozen = self
+            .frozen
+            .iter()
+            .map(|frozen| (&frozen.memtable, Some(&frozen.spill).filter(|spill| !spill.is_empty())));
         std::iter::once((&self.active, None)).chain(frozen)
     }
 
@@ -379,12 +380,7 @@ impl Version {
     }
 
     /// Whether any commit after `since` wrote a key within bounds; `since` as above.
-    pub(crate) fn range_written_since(
-        &self,
-        keyspace: u32,
-        bounds: Bounds<'_>,
-        since: Lsn,
-    ) -> Result<bool> {
+    pub(crate) fn range_written_since(&self, keyspace: u32, bounds: Bounds<'_>, since: Lsn) -> Result<bool> {
         debug_assert!(since >= self.flushed);
         for frozen in self.spilled_since(since) {
             if frozen.spill.any_within(keyspace, bounds)? {
@@ -392,9 +388,8 @@ impl Version {
             }
         }
         let mut memtables = self.places().map(|(memtable, _)| memtable);
-        Ok(memtables.any(|memtable| {
-            memtable.max_lsn() > since && memtable.any_newer(keyspace, bounds, since)
-        }))
+        Ok(memtables
+            .any(|memtable| memtable.max_lsn() > since && memtable.any_newer(keyspace, bounds, since)))
     }
 
     fn spilled_since(&self, since: Lsn) -> impl Iterator<Item = &Frozen> {

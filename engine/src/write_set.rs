@@ -237,10 +237,7 @@ impl WriteSet {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.len() == 0
-            && self.additions_len == 0
-            && self.ranges.is_empty()
-            && self.spill().is_empty()
+        self.rows.len() == 0 && self.additions_len == 0 && self.ranges.is_empty() && self.spill().is_empty()
     }
 
     /// The rows that were written ahead.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use logwood::{
-    Batch, Bounds, Compression, Database, Disk, Error, Keyspace, MemoryDisk, Options, SalvageOptions,
-    Task, Transaction, View, check_on, salvage_on,
+    Batch, Bounds, Compression, Database, Disk, Error, Keyspace, MemoryDisk, Options, SalvageOptions, Task,
+    Transaction, View, check_on, salvage_on,
 };
 use logwood_fuzz::{Call, Crash, Rng, SimulatedDisk, WatchedDisk};
 
@@ -102,7 +102,15 @@ fn it_reads_its_own_rows_and_is_read_as_a_whole_wherever_it_is() {
     assert_eq!(held(&tx, rows), map);
     assert_eq!(tx.len(rows).unwrap(), map.len() as u64);
     let backward: Vec<_> = tx.range(rows, ALL).unwrap().rev().map(|row| row.unwrap().0).collect();
-    assert!(backward.iter().map(|key| &key[..]).eq(map.keys().rev().map(|n| key(*n)).collect::<Vec<_>>().iter().map(|key| &key[..])));
+    assert!(
+        backward.iter().map(|key| &key[..]).eq(map
+            .keys()
+            .rev()
+            .map(|n| key(*n))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|key| &key[..]))
+    );
     assert!(segments(&*disk) > 10, "{} segments", segments(&*disk));
     assert_eq!(held(&db.snapshot(), rows).len(), 50, "nobody else sees any of it");
     tx.commit().unwrap();
@@ -255,13 +263,26 @@ fn counters_and_deleted_ranges_go_with_it() {
     tx.commit().unwrap();
     let expected: BTreeMap<u32, u8> = (0..3_000)
         .filter(|n| !(200..300).contains(n) && !(1_300..2_000).contains(n))
-        .map(|n| (n, if (100..200).contains(&n) { 1 } else if (300..1_300).contains(&n) { 2 } else { 9 }))
+        .map(|n| {
+            (
+                n,
+                if (100..200).contains(&n) {
+                    1
+                } else if (300..1_300).contains(&n) {
+                    2
+                } else {
+                    9
+                },
+            )
+        })
         .collect();
     let look = |db: &Database, when: &str| {
         let view = db.snapshot();
         assert!(held(&view, rows) == expected, "{when}");
         assert_eq!(view.len(rows).unwrap(), expected.len() as u64, "{when}");
-        let count = |name: &[u8]| view.get(counts, name).unwrap().map(|row| i64::from_le_bytes(row[..].try_into().unwrap()));
+        let count = |name: &[u8]| {
+            view.get(counts, name).unwrap().map(|row| i64::from_le_bytes(row[..].try_into().unwrap()))
+        };
         assert_eq!((count(b"all"), count(b"own")), (Some(17), Some(4)), "{when}");
     };
     look(&db, "in memory");

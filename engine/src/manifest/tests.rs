@@ -13,16 +13,19 @@ fn open(disk: &Arc<dyn Disk>) -> Manifest {
 fn edits_are_there_after_reopening_with_and_without_a_close() {
     let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     let mut manifest = open(&disk);
-    let row = TableRow { keyspace: 3, level: 1, bytes: 99, checksum: 7 };
+    let row = TableRow { keyspace: 3, level: 1, bytes: 99, checksum: 7, lsn: 0 };
     let mut edit = Edit::default().flushed(5);
     edit.add_row(12, row);
+    let ahead = TableRow { lsn: 4, ..row };
+    edit.add_row(13, ahead);
     manifest.edit(edit).unwrap();
     drop(manifest);
     let mut manifest = open(&disk);
-    assert_eq!(manifest.rows().tables().unwrap(), [(12, row)]);
+    assert_eq!(manifest.rows().tables().unwrap(), [(12, row), (13, ahead)]);
     assert_eq!(manifest.rows().flushed().unwrap(), 5);
     let mut edit = Edit::default();
     edit.remove_table(12);
+    edit.remove_table(13);
     manifest.edit(edit).unwrap();
     manifest.close(5, 13, &Counts::new()).unwrap();
     assert_eq!(read(&disk).unwrap().closed().unwrap(), Some(5));
@@ -64,7 +67,7 @@ fn numbers_that_leave_none_for_the_next_are_malformed() {
     };
     let numbered = |number| {
         let mut edit = Edit::default().flushed(number).closed(Some(number)).next_file(number);
-        edit.add_row(number, TableRow { keyspace: 0, level: 0, bytes: 0, checksum: 0 });
+        edit.add_row(number, TableRow { keyspace: 0, level: 0, bytes: 0, checksum: 0, lsn: 0 });
         rows(edit)
     };
     assert!(matches!(numbered(files::NUMBER_MAX - 1), (Ok(_), Ok(_), Ok(_), Ok(_))));

@@ -102,10 +102,11 @@ impl Model {
             let (row, keyspace) = ((space, key(byte)), Keyspace(space));
             let hidden = self.ranges.get(&space).is_some_and(|ranges| KeyRange::any_contains(ranges, &row.1));
             let expected = self.rows.get(&row).map(Option::as_deref).or(hidden.then_some(None));
-            assert_eq!(set.get(keyspace, &row.1), expected);
+            let found = set.get(keyspace, &row.1).unwrap();
+            assert_eq!(found.as_ref().map(Option::as_deref), expected);
             assert_eq!(set.addition(keyspace, &row.1), self.additions.get(&row).copied());
             let writes = expected.is_some() || self.additions.contains_key(&row);
-            assert_eq!(set.writes_row(&(space, row.1.into())), writes);
+            assert_eq!(set.writes_row(&(space, row.1.into())).unwrap(), writes);
         }
     }
 
@@ -120,9 +121,11 @@ impl Model {
             let added = self.additions.keys().any(|row| within(row, keyspace));
             let hidden = self.ranges.get(&keyspace).into_iter().flatten().any(|range| range.overlaps(bounds));
             let any = !crate::scan::is_empty(bounds) && (!expected.is_empty() || added || hidden);
-            assert_eq!(set.writes_in(keyspace, bounds), any);
+            assert_eq!(set.writes_in(keyspace, bounds).unwrap(), any);
             for direction in [Direction::Forward, Direction::Backward] {
-                let (mut run, mut found) = (set.scan(Keyspace(keyspace), bounds, direction), Vec::new());
+                let (mut runs, mut found) = (Vec::new(), Vec::new());
+                set.scan_into(Keyspace(keyspace), bounds, direction, &mut runs);
+                let mut run = runs.remove(0);
                 while run.next().unwrap() {
                     found.push((run.key().to_vec(), run.value().map(|value| value.to_vec())));
                 }
