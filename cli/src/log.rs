@@ -59,6 +59,7 @@ fn to_json(record: &OwnedRecord) -> serde_json::Value {
                 let end = (!op.value.is_empty()).then(|| text(op.value));
                 json!({"keyspace": op.keyspace, "delete_from": text(op.key), "delete_to": end})
             }
+            OpKind::Segment => json!({"keyspace": op.keyspace, "rows_of_segment": text(op.key)}),
         })
         .collect();
     json!({"lsn": record.lsn, "time_micros": record.time_micros, "durable": record.durable, "ops": ops})

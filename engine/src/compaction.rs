@@ -2,7 +2,8 @@
 //!
 //! What to merge is a pure choice ([`logwood_index::compact`]); this is the doing. The order is the flush's:
 //! files, directory, manifest edit, version; and the merged files go once no version holds them. A merge may be long,
-//! and nothing depends on it: when the database is being closed it is given up between two rows, and its files go.
+//! and nothing depends on it: when the database is being closed it is given up between two rows, and its files go; and
+//! when a memtable waits to be flushed, that is done between two rows, so that no commit waits for a merge.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
             let Some(compaction) = choice(&infos, &options) else { continue };
             let changed = with_reserve(shared, || {
                 let change = carry_out(shared, manifest, *number, levels, &compaction)?;
-                change.make_durable(shared, manifest, *number, levels)?;
+                change.make_durable(shared, manifest, *number)?;
                 Ok(change)
             });
             match changed {
@@ -70,7 +71,7 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
             }
         } else {
             let change = Change { removed: levels.tables().cloned().collect(), added: Vec::new() };
-            with_reserve(shared, || change.make_durable(shared, manifest, *number, levels))?;
+            with_reserve(shared, || change.make_durable(shared, manifest, *number))?;
             change
         };
         install(shared, *number, &change);
@@ -91,16 +92,12 @@ impl Change {
         self.added.iter().any(|added| added.id == table.id)
     }
 
-    fn make_durable(
-        &self,
-        shared: &Shared,
-        manifest: &mut Manifest,
-        keyspace: u32,
-        levels: &Levels,
-    ) -> Result<()> {
-        // Those of the present version are as good: only flushes, for which this one has the manifest, change counts.
-        let mut counts = (*shared.published.current().counts).clone();
-        if self.added.is_empty() && levels.tables().count() == self.removed.len() {
+    fn make_durable(&self, shared: &Shared, manifest: &mut Manifest, keyspace: u32) -> Result<()> {
+        // NOTE: as they are now. There may have been flushes since the merge began.
+        let version = shared.published.current();
+        let mut counts = (*version.counts).clone();
+        let tables = version.tables.get(&keyspace).map_or(0, |levels| levels.tables().count());
+        if self.added.is_empty() && tables == self.removed.len() {
             counts.remove(&keyspace);
         }
         let mut edit = Edit::default().counts(manifest.rows(), &counts)?;
@@ -148,7 +145,7 @@ fn carry_out(
     let run = |table: &Arc<Table>| table.scan(all, &[], Direction::Forward);
     let mut merge = Merge::new(removed.iter().map(run).collect(), Direction::Forward);
     let max_lsn = removed.iter().map(|table| table.max_lsn()).max().unwrap_or(0);
-    let mut writer = TableWriter::new(shared, manifest, level).until_stopped();
+    let mut writer = TableWriter::new(shared, manifest, level).for_merge();
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
     Ok(Change { removed, added: writer.finish()? })
 }

@@ -40,11 +40,32 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     manifest.running()?;
     shared.sync()?;
     let change = with_reserve(shared, || write(shared, manifest, &snapshot, &frozen))?;
-    install(shared, &change, &frozen);
-    shared.writer()?.with(|log, _| log.retire(frozen.lsn))?;
-    shared.reserve.retry();
-    shared.background.flushed();
+    install(shared, &change, &frozen)?;
     Ok(true)
+}
+
+/// Flushes what waits for it, for a merge under way that holds the manifest. A full disk is left to the merge, and to the
+/// flushes behind it.
+///
+/// IMPORTANT: not what deleted ranges. They would be noted of tables that the merge reads without them, and be forgotten
+/// with these.
+pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -> Result<()> {
+    if shared.published.current().frozen.is_empty() || shared.reserve.is_out() {
+        return Ok(());
+    }
+    let snapshot = shared.snapshot();
+    let version = snapshot.hold.version()?;
+    for frozen in version.frozen.iter().rev() {
+        if !frozen.memtable.keyspaces_with_ranges().is_empty() {
+            break;
+        }
+        shared.sync()?;
+        match write(shared, manifest, &shared.snapshot(), frozen) {
+            Err(error) if error.is_disk_full() => break,
+            change => install(shared, &change?, frozen)?,
+        }
+    }
+    Ok(())
 }
 
 /// What a flush makes of the tables.
@@ -202,7 +223,8 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
     })
 }
 
-fn install(shared: &Shared, change: &Change, flushed: &Frozen) {
+/// Has readers see a flush, and lets the log's files go.
+fn install(shared: &Shared, change: &Change, flushed: &Frozen) -> Result<()> {
     shared.published.change(|version| {
         let frozen = version.frozen[..version.frozen.len().saturating_sub(1)].into();
         let tables = Arc::new(change.apply_to(&version.tables));
@@ -215,6 +237,10 @@ fn install(shared: &Shared, change: &Change, flushed: &Frozen) {
     flushed.spill.tables().filter(|table| !is_named(table)).for_each(|table| table.let_go());
     let gone = change.clipped.iter().filter(|(_, left)| matches!(left, Clipped::Gone));
     gone.for_each(|(table, _)| table.let_go());
+    shared.writer()?.with(|log, _| log.retire(flushed.lsn))?;
+    shared.reserve.retry();
+    shared.background.flushed();
+    Ok(())
 }
 
 /// Log files beyond which everything is flushed, however little it is: opening replays the log, and the

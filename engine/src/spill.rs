@@ -35,7 +35,7 @@ use crate::tables::{Clipped, HIDDEN_RANGES_MAX, TableWriter};
 use crate::version::{Table, Trash};
 use crate::view::Bounds;
 
-/// Tables that overlap with the newest one of their keyspace from which on they are merged: a get asks each of them.
+/// Sorted runs of a keyspace from which on they are merged: a get asks each of them.
 const DEPTH_MAX: usize = 16;
 
 /// All keys.
@@ -273,28 +273,128 @@ impl Drop for Spilled {
     }
 }
 
-/// How many of the newest tables, newest first, are to be merged; `None`: the keyspace is neither deep nor ragged. Those
-/// that are much larger than all newer ones together stay, so that each row is merged a logarithmic number of times.
+/// How many of the newest tables, newest first, are to be merged; `None`: the keyspace is neither deep nor ragged. Runs
+/// that are larger than all newer ones together stay, so that each row is merged a logarithmic number of times.
 fn to_merge(tables: &[Arc<Table>]) -> Option<usize> {
-    let newest = tables.first()?.segment.meta();
-    let meets = |table: &&Arc<Table>| {
-        let meta = table.segment.meta();
-        meta.min_key <= newest.max_key && newest.min_key <= meta.max_key
-    };
     if let Some(ragged) = tables.iter().rposition(|table| table.hidden.len() > HIDDEN_RANGES_MAX) {
         return Some(ragged + 1);
     }
-    if tables.iter().filter(meets).count() < DEPTH_MAX {
+    // One behind the other, tables are a sorted run in several files.
+    let runs: Vec<&[Arc<Table>]> =
+        tables.chunk_by(|newer, older| older.segment.meta().max_key < newer.segment.meta().min_key).collect();
+    if runs.len() < DEPTH_MAX {
         return None;
     }
-    let mut bytes = 0;
-    let similar = tables.iter().take_while(|table| {
-        let fits = bytes == 0 || table.segment.meta().bytes <= bytes;
-        bytes += table.segment.meta().bytes;
-        fits
-    });
-    match similar.count() {
-        few if few < DEPTH_MAX / 2 => Some(tables.len()),
-        many => Some(many),
+    let (mut bytes, mut newest) = (0, 0);
+    for (at, run) in runs.iter().enumerate() {
+        let run_bytes: u64 = run.iter().map(|table| table.segment.meta().bytes).sum();
+        if at > DEPTH_MAX / 2 && run_bytes > bytes {
+            break;
+        }
+        (bytes, newest) = (bytes + run_bytes, newest + run.len());
+    }
+    Some(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use logwood_wal::MemoryDisk;
+
+    use super::*;
+    use crate::view::View;
+    use crate::{Compression, Database, Keyspace, Options};
+
+    fn database() -> (Database, Keyspace, Arc<MemoryDisk>) {
+        let disk = Arc::new(MemoryDisk::new());
+        let options = Options::new()
+            .background(false)
+            .transaction_bytes(4 << 10)
+            .segment_bytes(64 << 10)
+            .compression(Compression::None)
+            .seed(Some(1));
+        let db = Database::open_on(disk.clone(), options).unwrap();
+        let rows = db.keyspace("rows").unwrap();
+        (db, rows, disk)
+    }
+
+    fn depth(tables: &[Arc<Table>], key: &[u8]) -> usize {
+        tables.iter().filter(|table| table.covers(key)).count()
+    }
+
+    #[test]
+    fn tables_that_overlap_are_merged_before_a_get_has_too_many_to_ask() {
+        let (db, rows, disk) = database();
+        let mut writes = crate::write_set::WriteSet::default();
+        let mut deepest = 0;
+        for round in 0..2_000_u32 {
+            for n in 0..8_u32 {
+                let key = (round.wrapping_mul(0x9e37_79b9) ^ n.wrapping_mul(0x85eb_ca6b)).to_be_bytes();
+                writes.put(rows, &key, &[round as u8; 60]).unwrap();
+            }
+            writes.spill_if_large(&db.shared).unwrap();
+            deepest = deepest.max(depth(writes.spill().of(rows.0), &[0x80; 4]));
+        }
+        assert!((DEPTH_MAX / 2..=DEPTH_MAX).contains(&deepest), "{deepest} tables one above the other");
+        let written: u64 = disk.list().unwrap().iter().map(|name| disk.map(name).unwrap().len() as u64).sum();
+        assert!(written < 5 * 16_000 * 64, "{written} bytes were written for a million");
+        let mut found = 0;
+        writes.spill().for_each(rows.0, |_, value| found += usize::from(value.is_some())).unwrap();
+        assert!(found > 15_000, "{found} rows");
+    }
+
+    #[test]
+    fn tables_that_do_not_overlap_are_left_alone() {
+        let (db, rows, _) = database();
+        let mut tx = db.begin();
+        for n in 0..10_000_u32 {
+            tx.put(rows, &n.to_be_bytes(), &[1; 60]).unwrap();
+        }
+        tx.commit().unwrap();
+        let version = db.shared.published.current();
+        let tables = version.frozen[0].spill.of(rows.0);
+        assert!(tables.len() > 100, "{} tables", tables.len());
+        assert!((0..10_000_u32).all(|n| depth(tables, &n.to_be_bytes()) <= 1));
+    }
+
+    #[test]
+    fn many_small_deletions_of_ranges_have_the_tables_written_anew() {
+        let (db, rows, _) = database();
+        let mut tx = db.begin();
+        for n in 0..4_000_u32 {
+            tx.put(rows, &n.to_be_bytes(), &[1; 60]).unwrap();
+        }
+        for n in (0..4_000_u32).step_by(4) {
+            let bounds = (n.to_be_bytes(), (n + 1).to_be_bytes());
+            let bounds = (std::ops::Bound::Included(&bounds.0[..]), std::ops::Bound::Excluded(&bounds.1[..]));
+            tx.delete_range(rows, bounds).unwrap();
+        }
+        assert_eq!(tx.len(rows).unwrap(), 3_000);
+        tx.commit().unwrap();
+        let version = db.shared.published.current();
+        let ragged = version.frozen[0].spill.tables().map(|table| table.hidden.len()).max();
+        assert!(ragged.is_some_and(|ranges| ranges <= HIDDEN_RANGES_MAX), "{ragged:?}");
+        db.flush().unwrap();
+        assert_eq!(db.snapshot().len(rows).unwrap(), 3_000);
+        assert_eq!(db.check().unwrap().findings, []);
+    }
+
+    #[test]
+    fn an_operation_that_names_no_segment_is_refused() {
+        let row = TableRow { keyspace: 20, level: 0, bytes: 99, checksum: 7, lsn: 0 };
+        let (key, value) = (5_u64.to_be_bytes(), row.encode());
+        let sound = Op { keyspace: 20, kind: Kind::Segment, key: &key, value: &value };
+        assert_eq!(decode(&sound), Some((5, row, Vec::new())));
+        let deeper = TableRow { level: 1, ..row }.encode();
+        let ragged = [&value[..], &[1]].concat();
+        for bad in [
+            Op { keyspace: 21, ..sound },
+            Op { key: &key[1..], ..sound },
+            Op { key: &[0xff; 8], ..sound },
+            Op { value: &value[1..], ..sound },
+            Op { value: &deeper, ..sound },
+            Op { value: &ragged, ..sound },
+        ] {
+            assert_eq!(decode(&bad), None, "{bad:?}");
+        }
     }
 }

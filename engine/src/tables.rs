@@ -8,6 +8,7 @@ use logwood_wal::{Disk, File, Lsn};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::flush;
 use crate::keyspace::{self, Keyspace};
 use crate::manifest::{Manifest, TableRow};
 use crate::options::Options;
@@ -23,6 +24,8 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 }
 
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
+/// Rows that a merge writes before it looks whether something more urgent is due.
+const ROWS_BETWEEN_LOOKS: u32 = 64;
 /// Deleted ranges that the manifest notes of a segment at most: each edit of them writes them all, and who reads the
 /// segment steps over them.
 pub(crate) const HIDDEN_RANGES_MAX: usize = 256;
@@ -161,8 +164,8 @@ pub(crate) struct TableWriter<'a> {
     /// Puts numbers aside; `None`: who writes does not hold it.
     manifest: Option<&'a mut Manifest>,
     level: u8,
-    /// Whether it gives up when the database is being closed.
-    until_stopped: bool,
+    /// Whether it merges: then it gives up when the database is being closed, and lets flushes go before.
+    merges: bool,
     /// Numbers and rows of the finished files.
     written: Vec<(u64, TableRow)>,
     /// Names of all files made, to be thrown away unless `finish` succeeds.
@@ -172,19 +175,30 @@ pub(crate) struct TableWriter<'a> {
 impl<'a> TableWriter<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, manifest: &'a mut Manifest, level: u8) -> Self {
         let manifest = Some(manifest);
-        Self { shared, manifest, level, until_stopped: false, written: Vec::new(), made: Vec::new() }
+        Self { shared, manifest, level, merges: false, written: Vec::new(), made: Vec::new() }
     }
 
     /// For tables that are written ahead of the commit that names them.
     pub(crate) fn ahead(shared: &'a Arc<Shared>) -> Self {
         let (written, made) = (Vec::new(), Vec::new());
-        Self { shared, manifest: None, level: 0, until_stopped: false, written, made }
+        Self { shared, manifest: None, level: 0, merges: false, written, made }
     }
 
-    /// Has it give up, with [`Error::Closed`], when the database is being closed.
-    pub(crate) fn until_stopped(mut self) -> Self {
-        self.until_stopped = true;
+    /// Has it give up, with [`Error::Closed`], when the database is being closed, and flush whenever a memtable waits for
+    /// that: merges are long, and commits wait for flushes.
+    pub(crate) fn for_merge(mut self) -> Self {
+        self.merges = true;
         self
+    }
+
+    fn step_aside(&mut self) -> Result<()> {
+        if self.shared.background.is_stopped() {
+            return Err(Error::Closed);
+        }
+        match self.manifest.as_deref_mut() {
+            Some(manifest) => flush::step_within_merge(self.shared, manifest),
+            None => Ok(()),
+        }
     }
 
     /// Writes a run of one keyspace. At the `bottom`, where nothing older can lie beneath, tombstones are
@@ -197,9 +211,12 @@ impl<'a> TableWriter<'a> {
         max_lsn: Lsn,
     ) -> Result<()> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
-        while run.next()? {
-            if self.until_stopped && self.shared.background.is_stopped() {
-                return Err(Error::Closed);
+        for row in 0_u32.. {
+            if self.merges && row.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+                self.step_aside()?;
+            }
+            if !run.next()? {
+                break;
             }
             let value = run.value();
             if value.is_none() && bottom {
