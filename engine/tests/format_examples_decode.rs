@@ -103,7 +103,7 @@ fn written(db: &Database) -> Rows {
             match op.kind {
                 Kind::Put => drop(numbered.insert(row, op.value.to_vec())),
                 Kind::Delete => drop(numbered.remove(&row)),
-                Kind::DeleteRange => panic!("the example deletes no range"),
+                kind => panic!("the examples have no {kind:?}"),
             }
         }
     }
@@ -216,6 +216,36 @@ fn the_manifest_with_a_deleted_range() {
     assert_eq!(third, told);
     let keys: Vec<_> = db.snapshot().prefix(fruit, b"").unwrap().map(|row| row.unwrap().0).collect();
     assert_eq!(keys, ["apple", "plums"]);
+}
+
+#[test]
+fn a_transaction_that_wrote_ahead() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let clock = Arc::new(ManualClock::new(TIME_MICROS));
+    let options =
+        Options::new().background(false).transaction_bytes(1 << 10).seed(Some(SEED)).clock(clock);
+    let db = Database::open_on(disk.clone(), options).unwrap();
+    let fruit = db.keyspace("fruit").unwrap();
+    db.transact(|tx| {
+        tx.put(fruit, b"apple", &[b'a'; 1000])?;
+        tx.delete_range(fruit, (Bound::Included(b"apricot"), Bound::Excluded(b"plum")))
+    })
+    .unwrap();
+    let mut found = Rows::new();
+    let mut log = db.follow(2).unwrap();
+    let record = log.next().unwrap().unwrap();
+    for op in record.record().ops {
+        let row = (format!("{} {}", op.kind.symbol(), op.keyspace), op.key.to_vec());
+        found.insert(row, op.value.to_vec());
+    }
+    db.flush().unwrap();
+    let (manifest, _) = manifest_rows(disk);
+    found.extend(manifest.into_iter().filter(|((record, key), _)| record == "3" && key.ends_with(&[1])));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> =
+        found.iter().map(|((of, key), value)| format!("{of}: {} → {}", hex(key), hex(value))).collect();
+    assert_eq!(found, rows("large-transaction"), "{}", lines.join("\n"));
+    assert_eq!(db.snapshot().get(fruit, b"apple").unwrap().unwrap().len(), 1000);
 }
 
 #[test]
