@@ -189,7 +189,7 @@ fn check_against(
     let trash = Arc::new(Trash::new(Arc::new(maintenance::Background::new(Arc::default())), 0));
     let mut missing = Vec::new();
     let opener = Opener { disk: disk.clone(), seed, trash: trash.clone() };
-    let mut named = check_log_against(opener, rows, names, &mut missing, report);
+    let mut named = check_log_against(&opener, rows, names, &mut missing, report);
     for (id, row) in tables {
         named.insert(files::segment(id));
         match rows.hidden(id) {
@@ -261,7 +261,7 @@ fn segments_named(disk: &Arc<dyn Disk>) -> Result<BTreeSet<String>> {
 /// Makes sure that the log goes from the last flushed commit to the last commit of a closed database, and checks the
 /// segments that it names. Returns their names.
 fn check_log_against(
-    opener: Opener,
+    opener: &Opener,
     rows: &ManifestRows,
     names: &[String],
     missing: &mut Vec<Error>,

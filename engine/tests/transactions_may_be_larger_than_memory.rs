@@ -235,7 +235,7 @@ fn who_read_what_it_writes_conflicts_and_others_do_not() {
         let count = |low: u32, high: u32| {
             move |tx: &Transaction, rows| {
                 let bounds = (Bound::Included(&key(low)[..]), Bound::Excluded(&key(high)[..]));
-                drop(tx.range(rows, bounds).unwrap().count());
+                tx.range(rows, bounds).unwrap().for_each(drop);
             }
         };
         assert!(conflicts(flushed, count(990, 1_200)));
