@@ -151,8 +151,8 @@ impl WriteSet {
     }
 
     fn removed_keys_bytes(&self) -> usize {
-        let removals = self.rows().filter(|op| op.kind == Kind::Delete);
-        removals.map(|op| op.key.len()).sum::<usize>() + self.ranges_bytes
+        let removals = self.rows().filter(|(op, _)| op.kind == Kind::Delete);
+        removals.map(|(op, _)| op.key.len()).sum::<usize>() + self.ranges_bytes
     }
 
     pub(crate) fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
@@ -216,8 +216,8 @@ impl WriteSet {
         self.rows.len() == 0 && self.additions_len == 0 && self.ranges.is_empty()
     }
 
-    /// The rows, ascending: puts and deletes.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Op<'_>> {
+    /// The rows, ascending: puts and deletes; each with its value if that is long enough to be shared.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Op<'_>, Option<&Bytes>)> {
         self.rows.iter()
     }
 
