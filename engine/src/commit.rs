@@ -142,9 +142,12 @@ impl Committer {
         if watched {
             self.tell_spilled(lsn, request.writes.spill())?;
         }
-        for op in request.writes.rows() {
+        for (op, shared) in request.writes.rows() {
             let value = value_of(op);
-            self.memtable.apply(lsn, op.keyspace, op.key, value)?;
+            match shared {
+                Some(shared) => self.memtable.apply_shared(lsn, op.keyspace, op.key, shared)?,
+                None => self.memtable.apply(lsn, op.keyspace, op.key, value)?,
+            }
             if watched {
                 self.published.tell(lsn, op.keyspace, op.key, value);
             }

@@ -117,6 +117,7 @@ fn infos(levels: &Levels) -> Vec<Vec<SegmentInfo>> {
             entries: meta.entries,
             // What is hidden is as dead as what a tombstone hides.
             tombstones: meta.tombstones + table.hidden_entries(),
+            superseded: table.file.superseded().min(meta.entries),
             min_key: meta.min_key.clone(),
             max_key: meta.max_key.clone(),
             max_lsn: table.max_lsn(),

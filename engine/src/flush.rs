@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use logwood_index::compact::LARGE_ENTRY_BYTES;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 
 use crate::count::{self, Counts};
@@ -124,10 +125,12 @@ fn write(
     for number in numbers {
         if keyspace::is_live(snapshot, crate::Keyspace(number))? {
             let graves = graves.get(&number).map_or(&[][..], Vec::as_slice);
-            let mut rows = rows_of(frozen, number, graves);
+            let older = tables.get(&number);
+            let large = older.into_iter().flat_map(|levels| levels.tables()).filter(|table| table.is_large());
+            let mut rows = Noting { rows: rows_of(frozen, number, graves), large: large.collect() };
             let spilled = frozen.spill.of(number);
-            let bottom = !tables.contains_key(&number) && spilled.is_empty();
-            writer.write_run(number, &mut *rows, bottom, frozen.lsn)?;
+            let bottom = older.is_none() && spilled.is_empty();
+            writer.write_run(number, &mut rows, bottom, frozen.lsn)?;
             ahead.extend(spilled.iter().map(|table| table.of_commit(frozen.lsn)));
         }
     }
@@ -221,6 +224,31 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
             added.iter().for_each(|table| table.let_go());
         }
     })
+}
+
+/// The rows of a memtable. Tables of large entries are told of those that are replaced, or removed.
+struct Noting<'a, R> {
+    rows: R,
+    large: Vec<&'a Arc<Table>>,
+}
+
+impl<R: Entries> Entries for Noting<'_, R> {
+    fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
+        self.rows.next()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.rows.key()
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        let value = self.rows.value();
+        // Small rows that came in the place of large ones are not looked for: there may be far too many small ones.
+        if value.as_ref().is_none_or(|value| value.len() as u64 >= LARGE_ENTRY_BYTES) {
+            self.large.iter().for_each(|table| table.note_newer(self.rows.key()));
+        }
+        value
+    }
 }
 
 /// Has readers see a flush, and lets the log's files go.

@@ -2,7 +2,7 @@
 //!
 //! The way out of a full disk is to delete. But deleting takes room itself, for the log, whose files go only
 //! once what they hold is in segments; for those segments; and for the merged ones that replace what was
-//! deleted. So a file of zeros is kept that is as large as what a flush writes:
+//! deleted. So a file is kept that takes as much space as what a flush writes:
 //!
 //! - a flush or a compaction that meets a full disk removes it, and goes on;
 //! - while it is gone, commits that would add to the database are refused as a full disk is, and those that take
@@ -87,7 +87,7 @@ impl Reserve {
     }
 
     /// A while has passed in which nobody is known to have made room. Says whether it is time to try all the same:
-    /// when a commit was refused, else less and less often, since each try writes and removes a file.
+    /// when a commit was refused, else less and less often, since each try makes and removes a file.
     pub(crate) fn tick(&self) -> bool {
         let mut waits = self.waits.lock();
         waits.ticks += 1;

@@ -31,6 +31,8 @@ const ROWS_BETWEEN_LOOKS: u32 = 64;
 pub(crate) const HIDDEN_RANGES_MAX: usize = 256;
 /// Bytes of their keys, at most.
 const HIDDEN_BYTES_MAX: usize = 256 << 10;
+/// Writes of this size are handed on: copying them would cost more than the call.
+const WRITE_THROUGH_BYTES: usize = 32 << 10;
 
 impl Table {
     /// Opens the segment of this number, of the database of identity `seed`, as the manifest describes it.
@@ -303,10 +305,11 @@ impl FileWriter {
 
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
+        let through = bytes.len() >= WRITE_THROUGH_BYTES;
+        if through || self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
             self.flush()?;
         }
-        if bytes.len() >= WRITE_BUFFER_BYTES {
+        if through {
             self.file.write_at(bytes, self.offset)?;
             self.offset += bytes.len() as u64;
         } else {
@@ -316,6 +319,9 @@ impl Write for FileWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         self.file.write_at(&self.buffer, self.offset)?;
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use logwood_index::compact::LARGE_ENTRY_BYTES;
 use logwood_index::{BlockCache, Chain, Direction, Entries, KeyRange, MemtableView, Merge, Segment};
 use logwood_wal::Lsn;
 
@@ -85,12 +86,19 @@ pub(crate) struct TableFile {
     name: String,
     bytes: u64,
     obsolete: AtomicBool,
+    /// About how many of its entries are known to be no longer valid. It begins anew with each opening: it only
+    /// tells when a merge is worth while.
+    superseded: AtomicU64,
     trash: Arc<Trash>,
 }
 
 impl TableFile {
     pub(crate) fn new(name: String, bytes: u64, trash: Arc<Trash>) -> Self {
-        Self { name, bytes, obsolete: AtomicBool::new(false), trash }
+        Self { name, bytes, obsolete: AtomicBool::new(false), superseded: AtomicU64::new(0), trash }
+    }
+
+    pub(crate) fn superseded(&self) -> u64 {
+        self.superseded.load(Ordering::Relaxed)
     }
 
     /// The file's name.
@@ -117,6 +125,19 @@ impl Drop for TableFile {
 }
 
 impl Table {
+    /// Whether its entries are large on average.
+    pub(crate) fn is_large(&self) -> bool {
+        let meta = self.segment.meta();
+        meta.bytes / meta.entries.max(1) >= LARGE_ENTRY_BYTES
+    }
+
+    /// Notes that something newer was written of a key, which this table may have.
+    pub(crate) fn note_newer(&self, key: &[u8]) {
+        if self.segment.may_have(key) {
+            self.file.superseded.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The last commit in it. Of a table that was written ahead of its commit it is known once that is in the log.
     pub(crate) fn max_lsn(&self) -> Lsn {
         if self.lsn == 0 { self.segment.meta().max_lsn } else { self.lsn }

@@ -165,8 +165,8 @@ impl WriteSet {
     }
 
     fn removed_keys_bytes(&self) -> usize {
-        let removals = self.rows().filter(|op| op.kind == Kind::Delete);
-        removals.map(|op| op.key.len()).sum::<usize>() + self.ranges_bytes
+        let removals = self.rows().filter(|(op, _)| op.kind == Kind::Delete);
+        removals.map(|(op, _)| op.key.len()).sum::<usize>() + self.ranges_bytes
     }
 
     pub(crate) fn add(&mut self, keyspace: Keyspace, key: &[u8], delta: i64) -> Result<()> {
@@ -282,7 +282,7 @@ impl WriteSet {
             (keyspace, Box::new(rows) as Box<dyn Entries + '_>)
         };
         self.spilled.write(shared, self.rows.keyspaces().into_iter().map(run).collect())?;
-        for op in self.rows.iter() {
+        for (op, _) in self.rows.iter() {
             self.bytes -= ROW_BYTES + op.key.len() + op.value.len();
             self.removals -= usize::from(op.kind == Kind::Delete);
         }
@@ -291,8 +291,8 @@ impl WriteSet {
         Ok(())
     }
 
-    /// The rows in memory, ascending: puts and deletes.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Op<'_>> {
+    /// The rows in memory, ascending: puts and deletes; each with its value if that is long enough to be shared.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Op<'_>, Option<&Bytes>)> {
         self.rows.iter()
     }
 

@@ -222,8 +222,7 @@ fn the_manifest_with_a_deleted_range() {
 fn a_transaction_that_wrote_ahead() {
     let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     let clock = Arc::new(ManualClock::new(TIME_MICROS));
-    let options =
-        Options::new().background(false).transaction_bytes(1 << 10).seed(Some(SEED)).clock(clock);
+    let options = Options::new().background(false).transaction_bytes(1 << 10).seed(Some(SEED)).clock(clock);
     let db = Database::open_on(disk.clone(), options).unwrap();
     let fruit = db.keyspace("fruit").unwrap();
     db.transact(|tx| {

@@ -7,7 +7,8 @@
 //!   was after any of the writes since the last sync, and the length likewise.
 //! - A name is durable once [`Disk::sync_dir`] returned; syncing the file does not help its name. A rename happens
 //!   wholly or not; changes that share a name happen in order, others in any.
-//! - Space that no write ever reached reads as zeros, and is not reserved by setting a length.
+//! - Space that no write ever reached reads as zeros, and is not taken by setting a length; [`File::reserve`] takes it,
+//!   and a sync makes that durable.
 //!
 //! One seed determines everything, as long as the calls come in the same order: a test with threads of its own is
 //! not repeated by its seed.
@@ -54,7 +55,7 @@ impl Crash {
 /// The simulated disk. A clone is the same disk, as seen by another program on the same machine.
 ///
 /// Calls that change something are counted apart from those that only read. The first sort, *mutations*, is
-/// `create`, `rename`, `remove`, `sync_dir`, `write_at`, `set_len`, `sync`, and a `lock` that has to make its file.
+/// `create`, `rename`, `remove`, `sync_dir`, `write_at`, `set_len`, `reserve`, `sync`, and a `lock` that has to make its file.
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
     machine: Arc<Mutex<Machine>>,
@@ -299,6 +300,10 @@ impl File for Handle {
 
     fn sync(&self) -> io::Result<()> {
         self.machine.lock().sync(self.inode)
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.machine.lock().reserve(self.inode, bytes)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -29,6 +29,8 @@ pub struct SegmentInfo {
     pub entries: u64,
     /// Entries that are tombstones, or were deleted since: at the last level only these are left.
     pub tombstones: u64,
+    /// Of large entries, about how many are known to be no longer valid.
+    pub superseded: u64,
     /// Its smallest key.
     pub min_key: Bytes,
     /// Its largest key.
@@ -42,11 +44,28 @@ impl SegmentInfo {
         self.min_key <= other.max_key && other.min_key <= self.max_key
     }
 
+    /// Bytes of an entry on average.
+    fn entry_bytes(&self) -> u64 {
+        self.bytes / self.entries.max(1)
+    }
+
+    /// Whether there is more to copying its entries than to looking for them.
+    fn is_of_large_entries(&self) -> bool {
+        self.entry_bytes() >= LARGE_ENTRY_BYTES
+    }
+
     /// More than half of it is dead, or does nothing but hide what lies below.
     fn is_mostly_tombstones(&self) -> bool {
         self.tombstones > self.entries / 2
     }
 }
+
+/// Entries of this size on average are large: a segment of them has few, so that gets and ranges hardly notice one
+/// segment more, while a merge copies as much as ever.
+pub const LARGE_ENTRY_BYTES: u64 = 32 << 10;
+
+/// So many segments of large entries, all valid, ask for a compaction as one of others does.
+const LARGE_FOR_ONE: f64 = 3.0;
 
 /// When a level holds too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,13 +200,27 @@ impl<'a> Levels<'a> {
     fn fullest(&self, base: usize) -> Option<usize> {
         let stray = (1..base).find(|level| !self.at(*level).is_empty());
         let fullness = |level: usize| match level {
-            0 => self.at(0).len() as f64 / self.options.l0_files.max(1) as f64,
+            0 => self.pressing() / self.options.l0_files.max(1) as f64,
             level => self.bytes(level) as f64 / self.target(level).max(1) as f64,
         };
         let over = std::iter::once(0).chain(base..self.last).map(|level| (level, fullness(level)));
         // NOTE: of equally full levels the first one wins: level 0 is what every get walks through.
         let fullest = over.filter(|(_, full)| *full >= 1.0).reduce(|a, b| if b.1 > a.1 { b } else { a });
         stray.or(fullest.map(|(level, _)| level))
+    }
+
+    /// How many segments of level 0 there are, in segments that are worth a merge. Those of large entries are, as far
+    /// as there are as many bytes, anywhere, to be got back.
+    fn pressing(&self) -> f64 {
+        let (large, small): (Vec<_>, Vec<_>) =
+            self.at(0).iter().partition(|segment| segment.is_of_large_entries());
+        let bytes = large.iter().map(|segment| segment.bytes).sum::<u64>().max(1);
+        let dead = |segment: &SegmentInfo| segment.superseded.saturating_mul(segment.entry_bytes());
+        let dead =
+            self.levels.iter().flatten().fold(0, |sum: u64, segment| sum.saturating_add(dead(segment)));
+        let large = large.len() as f64;
+        let worth = (large / LARGE_FOR_ONE + large * (dead as f64 / bytes as f64)).min(large);
+        small.len() as f64 + worth
     }
 
     /// The oldest segment of level 0 and all that it is connected with by overlaps. What is left overlaps none of it.
@@ -290,7 +323,7 @@ mod tests {
 
     fn segment(id: u64, bytes: u64, keys: std::ops::RangeInclusive<u8>) -> SegmentInfo {
         let (min_key, max_key) = (Bytes::from(vec![*keys.start()]), Bytes::from(vec![*keys.end()]));
-        SegmentInfo { id, bytes, entries: 10, tombstones: 0, min_key, max_key, max_lsn: id }
+        SegmentInfo { id, bytes, entries: 10, tombstones: 0, superseded: 0, min_key, max_key, max_lsn: id }
     }
 
     fn with_tombstones(tombstones: u64, segment: SegmentInfo) -> SegmentInfo {
@@ -328,6 +361,20 @@ mod tests {
         let chosen = choose(&levels, &options()).unwrap();
         assert_eq!((chosen.level, chosen.output_level, chosen.inputs), (0, 3, vec![3, 2, 1]));
         assert!(chosen.drop_tombstones && !chosen.trivial_move);
+    }
+
+    #[test]
+    fn large_entries_that_are_valid_are_seldom_merged() {
+        let large = |id: u64| segment(id, 10 * LARGE_ENTRY_BYTES, 0..=9);
+        let level_0 = |count: u64| (1..=count).rev().map(large).collect::<Vec<_>>();
+        assert_eq!(choose(&[level_0(5)], &options()), None);
+        assert_eq!(choose(&[level_0(6)], &options()).unwrap().inputs.len(), 6);
+        // Two segments' worth of them is dead, wherever: there is as much to be got back.
+        let dead = |superseded: u64, info: SegmentInfo| SegmentInfo { superseded, ..info };
+        let bottom = |superseded| vec![dead(superseded, large(1))];
+        let level_0 = |superseded| vec![large(4), dead(superseded, large(3)), large(2)];
+        assert_eq!(choose(&[level_0(5), vec![], vec![], bottom(4)], &options()), None);
+        assert!(choose(&[level_0(5), vec![], vec![], bottom(5)], &options()).is_some());
     }
 
     #[test]

@@ -100,6 +100,16 @@ impl Memtable {
         Ok(())
     }
 
+    /// [`apply`](Self::apply) of a value, which is shared rather than copied if it is long.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    pub fn apply_shared(&mut self, lsn: u64, keyspace: u32, key: &[u8], value: &Bytes) -> Result<()> {
+        with_keyspace(keyspace, key, |key| self.tree.insert_shared(lsn, key, value))?;
+        self.max_lsn = self.max_lsn.max(lsn);
+        Ok(())
+    }
+
     /// Deletes all keys of a range, here and in every older place.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ impl Store {
             bytes: entries.len() as u64 * ENTRY_BYTES,
             entries: entries.len() as u64,
             tombstones: entries.values().filter(|value| value.is_none()).count() as u64,
+            superseded: 0,
             min_key: key(entries.keys().next()),
             max_key: key(entries.keys().next_back()),
             max_lsn: self.next_id,

@@ -56,6 +56,14 @@ pub trait File: Send + Sync + Debug {
     /// Makes durable what was written and the length.
     fn sync(&self) -> io::Result<()>;
 
+    /// Extends the file to `bytes` with zeros, if it is shorter, and takes all of their space: writes up to there find
+    /// room on the disk. Writes nothing. `StorageFull` if there is too little, of which some may be taken then;
+    /// `Unsupported` if the file system cannot do that.
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let _ = bytes;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Cuts the file, or extends it with zeros.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
@@ -127,6 +135,14 @@ pub(crate) mod tests {
         file.set_len(6).unwrap();
         file.sync().unwrap();
         assert_eq!(read_from(&*disk.open("b").unwrap(), 0, 5).unwrap(), b"\0\0\0J\0");
+        for (bytes, len) in [(3, 6), (8, 8)] {
+            match file.reserve(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => file.set_len(len).unwrap(),
+                reserved => reserved.unwrap(),
+            }
+            assert_eq!(read_from(&*file, 3, u64::MAX).unwrap(), b"J\0\0\0\0"[..len as usize - 3]);
+        }
+        file.set_len(6).unwrap();
 
         disk.create("a").unwrap().write_at(b"old", 0).unwrap();
         assert_eq!(disk.list().unwrap(), ["a", "b"]);

@@ -1,4 +1,5 @@
-//! A frame: one Avro block, which is one group of commits and one write to the file.
+//! A frame: one Avro block, which is one group of commits. It is one write to the file, unless it has long values,
+//! which are written from where they lie.
 //!
 //! ```text
 //! count (long) | size (long) | records, `size` bytes | sync marker of the file, 16 bytes
@@ -13,6 +14,7 @@ use crate::Lsn;
 use crate::avro::{LONG_BYTES_MAX, Reader, put_unsigned};
 use crate::error::Fault;
 use crate::format::{CRC_BYTES, FRAME_BYTES_MAX, MARKER_BYTES, Marker};
+use crate::pieces::Pieces;
 use crate::record::{OpsBuffer, Record, RecordHead, RecordSpan, put_record};
 
 /// Fewest bytes of a record, under any schema: its LSN and a checksum.
@@ -132,28 +134,40 @@ pub fn decode_frame<'a>(bytes: &'a [u8], marker: &Marker) -> Result<Frame<'a>, F
     Frame::of_body(extent, Cow::Borrowed(body)).map_err(|fault| fault.behind(extent.head))
 }
 
-/// Builds frames, one after the other, in the same memory.
-#[derive(Default)]
-pub(crate) struct FrameBuffer {
+/// Builds a frame.
+pub(crate) struct FrameBuffer<'a> {
     /// Room for the head, then the records; the head is written last, up against the first record.
-    bytes: Vec<u8>,
+    pieces: Pieces<'a>,
     count: u64,
 }
 
-impl FrameBuffer {
-    /// More memory than this is given back after the frame that needed it.
+impl<'a> FrameBuffer<'a> {
+    /// More memory than this is not kept for the next frame.
     const KEPT_BYTES_MAX: usize = 8 << 20;
 
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(Self::KEPT_BYTES_MAX);
-        self.bytes.resize(HEAD_BYTES_MAX, 0);
-        self.count = 0;
+    /// A frame without records so far, to be built in this memory.
+    pub(crate) fn within(memory: Vec<u8>) -> Self {
+        let mut pieces = Pieces::within(memory);
+        pieces.gathered.resize(HEAD_BYTES_MAX, 0);
+        Self { pieces, count: 0 }
     }
 
-    pub(crate) fn push(&mut self, head: RecordHead, parts: &[&OpsBuffer]) {
-        put_record(&mut self.bytes, head, parts);
+    /// The memory again, for the next frame. A large one is not to be held beside what is made of its commits next.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        let mut memory = self.pieces.gathered;
+        memory.clear();
+        memory.shrink_to(Self::KEPT_BYTES_MAX);
+        memory
+    }
+
+    pub(crate) fn push(&mut self, head: RecordHead, parts: &[&'a OpsBuffer]) {
+        put_record(&mut self.pieces, head, parts);
         self.count += 1;
+    }
+
+    /// How many records it has.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// How many bytes the frame takes in a file.
@@ -161,13 +175,13 @@ impl FrameBuffer {
         self.head().len() + self.body_bytes() + MARKER_BYTES
     }
 
-    /// The frame, for a file with this marker.
-    pub(crate) fn finish(&mut self, marker: &Marker) -> &[u8] {
+    /// The frame, for a file with this marker, in slices that follow one another.
+    pub(crate) fn finish(&mut self, marker: &Marker) -> impl Iterator<Item = &[u8]> {
         let head = self.head();
         let start = HEAD_BYTES_MAX - head.len();
-        self.bytes[start..HEAD_BYTES_MAX].copy_from_slice(&head);
-        self.bytes.extend_from_slice(marker);
-        &self.bytes[start..]
+        self.pieces.gathered[start..HEAD_BYTES_MAX].copy_from_slice(&head);
+        self.pieces.gathered.extend_from_slice(marker);
+        self.pieces.slices(start, 0)
     }
 
     fn head(&self) -> Vec<u8> {
@@ -178,13 +192,7 @@ impl FrameBuffer {
     }
 
     fn body_bytes(&self) -> usize {
-        self.bytes.len() - HEAD_BYTES_MAX
-    }
-}
-
-impl std::fmt::Debug for FrameBuffer {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "FrameBuffer({} records, {} bytes)", self.count, self.bytes.len())
+        self.pieces.len() - HEAD_BYTES_MAX
     }
 }
 
@@ -204,13 +212,12 @@ mod tests {
     fn frame(heads: &[RecordHead]) -> Vec<u8> {
         let mut ops = OpsBuffer::new();
         ops.push(1, Kind::Put, b"key", b"value").unwrap();
-        let mut buffer = FrameBuffer::default();
-        buffer.clear();
+        let mut buffer = FrameBuffer::within(Vec::new());
         for &head in heads {
             buffer.push(head, &[&ops]);
         }
         let total = buffer.total();
-        let bytes = buffer.finish(&MARKER).to_vec();
+        let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
         assert_eq!(bytes.len(), total);
         bytes
     }
@@ -229,11 +236,11 @@ mod tests {
 
     #[test]
     fn a_closing_frame_attests_all_before_it() {
-        let mut buffer = FrameBuffer::default();
         for (durable, closes) in [(8, true), (7, false)] {
-            buffer.clear();
+            let mut buffer = FrameBuffer::within(Vec::new());
             buffer.push(head(9, durable), &[]);
-            assert_eq!(decode_frame(buffer.finish(&MARKER), &MARKER).unwrap().closes(), closes);
+            let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
+            assert_eq!(decode_frame(&bytes, &MARKER).unwrap().closes(), closes);
         }
     }
 

@@ -49,8 +49,9 @@
 //! | `clock` | the time, which a test can set |
 //! | `format` | names, constants, limits |
 //! | `avro` | Avro's encoding of numbers and bytes, by hand |
+//! | `pieces` | bytes on their way to the log; long ones are not copied |
 //! | `record` | a commit: its operations, encoded once |
-//! | `frame` | a group of commits: one Avro block, one write |
+//! | `frame` | a group of commits: one Avro block |
 //! | `header` | what a file says of itself |
 //! | `schema` | files that were written under another schema |
 //! | `files` | the names of the files, and one of them read whole; the search behind damage |
@@ -75,6 +76,7 @@ mod header;
 mod map;
 mod memory;
 mod options;
+mod pieces;
 mod reader;
 mod real;
 mod record;

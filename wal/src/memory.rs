@@ -167,6 +167,14 @@ impl File for MemoryFile {
         Ok(())
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let bytes = position(bytes)?;
+        let mut contents = self.contents.write();
+        let own = contents.own();
+        own.resize(bytes.max(own.len()), 0);
+        Ok(())
+    }
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         let bytes = position(bytes)?;
         let mut contents = self.contents.write();

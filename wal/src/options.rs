@@ -15,8 +15,8 @@ pub struct LogOptions {
     pub file_bytes: u64,
     /// How many retired files are kept to be written again.
     pub recycle_files: usize,
-    /// Whether a file's space is written with zeros before it is used. It makes each sync cheaper, and lets the
-    /// disk be full only where a file begins.
+    /// Whether a file's space is taken before it is used, so that the disk can be full only where a file begins. It is
+    /// filled with zeros, which makes each sync cheaper, or, where frames are long, reserved.
     pub prewrite: bool,
     /// What sync markers are derived from. No two logs should have the same: choose it at random, once for each
     /// log, and keep it.

@@ -13,6 +13,7 @@ use crate::Lsn;
 use crate::avro::{Reader, put_bytes, put_long, put_unsigned};
 use crate::error::{Error, Fault};
 use crate::format::{CRC_BYTES, KEY_BYTES_MAX, OP_BYTES_MIN, OPS_BYTES_MAX, OPS_MAX, VALUE_BYTES_MAX};
+use crate::pieces::{LENT_BYTES_MIN, Pieces};
 
 /// What an operation does to its key. Zero is no kind, since untouched space reads as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,12 +71,21 @@ pub struct Op<'a> {
 
 impl<'a> Op<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Self::decode_beside(reader, 0, None)
+    }
+
+    /// The same, in a buffer of which `base` bytes come before those of the reader, and in which `apart` is the next
+    /// value that stands apart.
+    fn decode_beside(reader: &mut Reader<'a>, base: usize, apart: Option<&'a Apart>) -> Result<Self, Fault> {
         let start = *reader;
         let keyspace = u32::try_from(reader.long()?)
             .map_err(|_| start.fault("a keyspace is not a number of 32 bits"))?;
         let kind = Kind::decode(reader)?;
         let key = reader.bytes(KEY_BYTES_MAX)?;
-        let value = reader.bytes(VALUE_BYTES_MAX)?;
+        let value = match apart {
+            Some(apart) if apart.is_behind_length_at(reader, base) => &apart.value,
+            _ => reader.bytes(VALUE_BYTES_MAX)?,
+        };
         let op = Self { keyspace, kind, key, value };
         op.check().map_err(|reason| start.fault(reason))?;
         Ok(op)
@@ -96,11 +106,37 @@ impl<'a> Op<'a> {
     }
 }
 
-/// Operations on their way to the log, encoded once, when they are pushed.
+/// Operations on their way to the log, encoded once, when they are pushed. A long value stands apart: it is copied once,
+/// and shared from then on.
+///
+/// Invariants: the places of `apart` ascend; each is behind a length, that of the value that stands apart.
 #[derive(Debug, Clone, Default)]
 pub struct OpsBuffer {
     bytes: Vec<u8>,
+    apart: Vec<Apart>,
+    apart_bytes: usize,
     count: usize,
+}
+
+/// A value that stands apart from the bytes that it belongs among.
+#[derive(Debug, Clone)]
+struct Apart {
+    /// How many of the bytes come before it.
+    at: usize,
+    value: Bytes,
+}
+
+impl Apart {
+    /// Whether it is the value whose length is at the reader, which is read then. No other value can be taken for it:
+    /// behind its length are its own bytes, or the next operation.
+    fn is_behind_length_at(&self, reader: &mut Reader<'_>, base: usize) -> bool {
+        let mut behind = *reader;
+        let found = behind.unsigned().is_ok() && base + behind.position() == self.at;
+        if found {
+            *reader = behind;
+        }
+        found
+    }
 }
 
 impl OpsBuffer {
@@ -113,12 +149,12 @@ impl OpsBuffer {
     /// A buffer without operations, with room for so many bytes of them.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Appends an operation; the value of a delete is not recorded, and the end of a range is behind its beginning,
-    /// or empty. It begins at what [`encoded_bytes`](Self::encoded_bytes) was. [`Error::TooLarge`] names the limit that
-    /// the key, the value or the buffer would exceed, and leaves the buffer as it was.
+    /// or empty. It begins at what [`end`](Self::end) was. [`Error::TooLarge`] names the limit that the key, the value
+    /// or the buffer would exceed, and leaves the buffer as it was.
     pub fn push(&mut self, keyspace: u32, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let value = if kind == Kind::Delete { &[] } else { value };
         debug_assert!(kind != Kind::DeleteRange || value.is_empty() || key < value);
@@ -127,21 +163,35 @@ impl OpsBuffer {
         within("a value in bytes", value.len(), value_bytes_max)?;
         within("a commit in operations", self.count + 1, OPS_MAX)?;
         // Five bytes suffice for the keyspace and for either length, one for the kind.
-        let op_bytes_max = key.len() + value.len() + 16;
-        within("a commit in bytes", self.bytes.len() + op_bytes_max, OPS_BYTES_MAX)?;
-        self.bytes.reserve(op_bytes_max);
+        let head_bytes_max = key.len() + 16;
+        within("a commit in bytes", self.encoded_bytes() + head_bytes_max + value.len(), OPS_BYTES_MAX)?;
+        let apart = value.len() >= LENT_BYTES_MIN;
+        self.bytes.reserve(head_bytes_max + if apart { 0 } else { value.len() });
         put_long(&mut self.bytes, i64::from(keyspace));
         put_long(&mut self.bytes, kind as i64);
         put_bytes(&mut self.bytes, key);
-        put_bytes(&mut self.bytes, value);
+        put_unsigned(&mut self.bytes, value.len() as u64);
+        if apart {
+            self.push_apart(Bytes::copy_from_slice(value));
+        } else {
+            self.bytes.extend_from_slice(value);
+        }
         self.count += 1;
         Ok(())
     }
 
+    fn push_apart(&mut self, value: Bytes) {
+        self.apart_bytes += value.len();
+        self.apart.push(Apart { at: self.bytes.len(), value });
+    }
+
     /// Appends the operation that begins at `start` in another buffer, if one does.
     pub fn push_from(&mut self, from: &Self, start: usize) {
-        if let Some((_, bytes)) = from.op_bytes(start) {
+        if let Some((_, bytes, apart)) = from.op_bytes(start) {
             self.bytes.extend_from_slice(bytes);
+            if let Some(apart) = apart {
+                self.push_apart(apart.value.clone());
+            }
             self.count += 1;
         }
     }
@@ -149,13 +199,27 @@ impl OpsBuffer {
     /// The operation that begins at `start`, if one does.
     #[must_use]
     pub fn op(&self, start: usize) -> Option<Op<'_>> {
-        self.op_bytes(start).map(|(op, _)| op)
+        self.op_bytes(start).map(|(op, ..)| op)
     }
 
-    fn op_bytes(&self, start: usize) -> Option<(Op<'_>, &[u8])> {
+    /// The same, with its value if that is long enough to be shared rather than copied.
+    #[must_use]
+    pub fn op_shared(&self, start: usize) -> Option<(Op<'_>, Option<&Bytes>)> {
+        self.op_bytes(start).map(|(op, _, apart)| (op, apart.map(|apart| &apart.value)))
+    }
+
+    fn op_bytes(&self, start: usize) -> Option<(Op<'_>, &[u8], Option<&Apart>)> {
         let mut reader = Reader::new(self.bytes.get(start..)?);
-        let op = Op::decode(&mut reader).ok()?;
-        Some((op, reader.since(0)))
+        let next = self.apart.get(self.apart.partition_point(|apart| apart.at <= start));
+        let op = Op::decode_beside(&mut reader, start, next).ok()?;
+        let apart = next.filter(|apart| apart.at == start + reader.position());
+        Some((op, reader.since(0), apart))
+    }
+
+    /// Where the next operation begins, for [`op`](Self::op).
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.bytes.len()
     }
 
     /// How many operations it holds.
@@ -173,19 +237,28 @@ impl OpsBuffer {
     /// How many bytes its operations take in the log.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.apart_bytes
     }
 
     /// Forgets the operations, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.count = 0;
+        self.apart.clear();
+        (self.apart_bytes, self.count) = (0, 0);
     }
 
     /// The operations, in the order in which they were pushed.
     #[must_use]
     pub fn ops(&self) -> Ops<'_> {
-        Ops { reader: Reader::new(&self.bytes), in_block: self.count as u64 }
+        Ops { reader: Reader::new(&self.bytes), in_block: self.count as u64, apart: &self.apart }
+    }
+
+    /// What it takes in the log, in order.
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.apart.iter().map(|apart| apart.at));
+        let ends = self.apart.iter().map(|apart| apart.at).chain([self.bytes.len()]);
+        let values = self.apart.iter().map(|apart| &apart.value[..]).chain([&[][..]]);
+        starts.zip(ends).map(|(start, end)| &self.bytes[start..end]).zip(values).flat_map(<[_; 2]>::from)
     }
 }
 
@@ -199,12 +272,14 @@ pub struct Ops<'a> {
     reader: Reader<'a>,
     /// Operations left in the present block of the array.
     in_block: u64,
+    /// Values of a buffer that are not among its bytes.
+    apart: &'a [Apart],
 }
 
 impl<'a> Ops<'a> {
     /// `array` is a valid Avro array of operations.
     fn of_array(array: &'a [u8]) -> Self {
-        Self { reader: Reader::new(array), in_block: 0 }
+        Self { reader: Reader::new(array), in_block: 0, apart: &[] }
     }
 }
 
@@ -222,7 +297,13 @@ impl<'a> Iterator for Ops<'a> {
             }
         }
         self.in_block -= 1;
-        Op::decode(&mut self.reader).ok()
+        let op = Op::decode_beside(&mut self.reader, 0, self.apart.first()).ok()?;
+        if let Some((_, rest)) =
+            self.apart.split_first().filter(|(next, _)| next.at == self.reader.position())
+        {
+            self.apart = rest;
+        }
+        Some(op)
     }
 }
 
@@ -327,20 +408,20 @@ fn check_ops(reader: &mut Reader<'_>) -> Result<(), Fault> {
 }
 
 /// Appends a record whose operations are those of `parts`, in order: each part is one block of the array.
-pub(crate) fn put_record(out: &mut Vec<u8>, head: RecordHead, parts: &[&OpsBuffer]) {
+pub(crate) fn put_record<'a>(out: &mut Pieces<'a>, head: RecordHead, parts: &[&'a OpsBuffer]) {
     debug_assert!(head.durable < head.lsn);
-    let start = out.len();
-    put_unsigned(out, head.lsn);
-    put_long(out, head.time_micros);
-    put_unsigned(out, head.durable);
+    let start = out.mark();
+    put_unsigned(&mut out.gathered, head.lsn);
+    put_long(&mut out.gathered, head.time_micros);
+    put_unsigned(&mut out.gathered, head.durable);
     // An empty block would end the array.
     for part in parts.iter().filter(|part| !part.is_empty()) {
-        put_unsigned(out, part.len() as u64);
-        out.extend_from_slice(&part.bytes);
+        put_unsigned(&mut out.gathered, part.len() as u64);
+        part.slices().for_each(|slice| out.push(slice));
     }
-    put_unsigned(out, 0);
-    let crc = crc32fast::hash(&out[start..]);
-    out.extend_from_slice(&crc.to_le_bytes());
+    put_unsigned(&mut out.gathered, 0);
+    let crc = out.crc_from(start);
+    out.gathered.extend_from_slice(&crc.to_le_bytes());
 }
 
 /// Refuses what [`put_record`] could write and no reader would accept.
@@ -390,9 +471,9 @@ mod tests {
     }
 
     fn encode(parts: &[&OpsBuffer]) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Pieces::default();
         put_record(&mut out, HEAD, parts);
-        out
+        out.slices(0, 0).collect::<Vec<_>>().concat()
     }
 
     #[test]
@@ -409,6 +490,32 @@ mod tests {
         let owned = record.to_owned();
         assert_eq!(owned.record().ops.count(), 4);
         assert_eq!(owned.record().to_owned(), owned);
+    }
+
+    #[test]
+    fn a_long_value_stands_apart_and_is_read_as_any_other() {
+        let long = vec![7; LENT_BYTES_MIN];
+        let rows = [&b"short"[..], &long, b"", &long, &long[1..], b"end"];
+        let (mut ops, mut starts) = (OpsBuffer::new(), Vec::new());
+        for value in rows {
+            starts.push(ops.end());
+            ops.push(3, Kind::Put, b"key", value).unwrap();
+        }
+        assert!(ops.end() < 2 * LENT_BYTES_MIN && ops.encoded_bytes() > 3 * LENT_BYTES_MIN);
+        let mut copied = OpsBuffer::new();
+        for (start, value) in starts.into_iter().zip(rows) {
+            let (op, shared) = ops.op_shared(start).unwrap();
+            assert!(op.value == value && shared.is_some() == (value.len() == long.len()));
+            copied.push_from(&ops, start);
+            assert!(shared.is_none_or(|shared| shared.as_ptr() == op.value.as_ptr()));
+        }
+        for ops in [&ops, &copied] {
+            assert!(ops.ops().map(|op| op.value).eq(rows));
+            let bytes = encode(&[ops, ops]);
+            let span = RecordSpan::decode(&mut Reader::new(&bytes)).unwrap();
+            assert!(span.record(&bytes).ops.map(|op| op.value).eq(rows.into_iter().chain(rows)));
+        }
+        assert_eq!(copied.ops().nth(1).unwrap().value.as_ptr(), ops.ops().nth(1).unwrap().value.as_ptr());
     }
 
     #[test]

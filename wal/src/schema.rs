@@ -15,6 +15,7 @@ use crate::avro::Reader;
 use crate::error::Fault;
 use crate::format::{CRC_BYTES, Marker, SCHEMA};
 use crate::frame::{Extent, Frame, decode_frame};
+use crate::pieces::Pieces;
 use crate::record::{Kind, Op, OpsBuffer, RecordHead, put_record};
 
 /// How the frames of a file are read.
@@ -124,7 +125,9 @@ fn put_value(out: &mut Vec<u8>, value: Value) -> Option<()> {
     if head.durable >= head.lsn {
         return None;
     }
-    put_record(out, head, &[&ops]);
+    let mut record = Pieces::default();
+    put_record(&mut record, head, &[&ops]);
+    record.slices(0, 0).for_each(|slice| out.extend_from_slice(slice));
     Some(())
 }
 
@@ -301,12 +304,11 @@ mod tests {
         ops.push(9, Kind::Delete, b"k", b"").unwrap();
         ops.push(9, Kind::DeleteRange, b"k", b"l").unwrap();
         ops.push(9, Kind::DeleteRange, b"", b"").unwrap();
-        let mut buffer = FrameBuffer::default();
-        buffer.clear();
+        let mut buffer = FrameBuffer::within(Vec::new());
         buffer.push(RecordHead { lsn: 3, time_micros: 77, durable: 2 }, &[&ops, &ops]);
-        let bytes = buffer.finish(&MARKER);
+        let bytes = buffer.finish(&MARKER).collect::<Vec<_>>().concat();
         let (by_hand, resolved) =
-            (decode_frame(bytes, &MARKER).unwrap(), spaced.frame(bytes, &MARKER).unwrap());
+            (decode_frame(&bytes, &MARKER).unwrap(), spaced.frame(&bytes, &MARKER).unwrap());
         let (a, b) = (by_hand.records().next().unwrap(), resolved.records().next().unwrap());
         assert_eq!((a.lsn, a.time_micros, a.durable), (b.lsn, b.time_micros, b.durable));
         assert!(a.ops.eq(b.ops));

@@ -3,6 +3,7 @@
 //! It is a file under a scratch name: it becomes part of the log only when it is renamed, so that whatever
 //! happens before that costs nothing but the scratch file, which the next opening removes.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::disk::{Disk, File};
@@ -10,6 +11,16 @@ use crate::error::Error;
 
 /// Zeros are written in pieces of this size.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// What is done with space that no file had before. Either way it reads as zeros, and the disk has it for whoever
+/// writes there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// Zeros are written: a sync of what is written there later finds nothing of the file changed but its bytes.
+    Zeros,
+    /// It is only reserved, or filled with zeros where the file system cannot do that.
+    Reserved,
+}
 
 /// The work of making space ready for the next file: for a background thread to run while commits go on.
 #[derive(Debug)]
@@ -20,9 +31,10 @@ pub struct SpaceJob {
     /// A retired file whose space is taken.
     pub(crate) recycled: Option<String>,
     pub(crate) bytes: u64,
+    pub(crate) fill: Fill,
 }
 
-/// Space that is ready: written, and durable.
+/// Space that is ready: taken, and durable.
 #[derive(Debug)]
 pub struct Space {
     pub(crate) name: String,
@@ -32,10 +44,10 @@ pub struct Space {
 }
 
 impl SpaceJob {
-    /// The work of filling a new file of this name with so many zeros.
+    /// The work of making a new file of this name that takes the space of so many bytes, all of them zeros.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, name: String, bytes: u64) -> Self {
-        Self { disk, name, recycled: None, bytes }
+        Self { disk, name, recycled: None, bytes, fill: Fill::Reserved }
     }
 
     /// Makes the space ready. [`Error::DiskFull`] if there is none; nothing is left behind then.
@@ -53,19 +65,33 @@ impl SpaceJob {
             }
             None => self.disk.create(&self.name).map_err(failed("create"))?,
         };
-        let mut at = file.len().map_err(failed("measure"))?;
-        if at > self.bytes {
+        let there = file.len().map_err(failed("measure"))?;
+        if there > self.bytes {
             file.set_len(self.bytes).map_err(failed("cut"))?;
-        }
-        let zeros = vec![0; PIECE_BYTES.min(usize::try_from(self.bytes).unwrap_or(PIECE_BYTES))];
-        while at < self.bytes {
-            let piece = zeros.len().min(usize::try_from(self.bytes - at).unwrap_or(PIECE_BYTES));
-            file.write_at(&zeros[..piece], at).map_err(failed("prewrite"))?;
-            at += piece as u64;
+        } else if there < self.bytes {
+            self.fill(&*file, there).map_err(failed("prewrite"))?;
         }
         // Durable now, so that a sync of the log has no length to write.
         file.sync().map_err(failed("sync"))?;
         Ok(file)
+    }
+
+    /// Takes the space behind what is there.
+    fn fill(&self, file: &dyn File, there: u64) -> io::Result<()> {
+        if self.fill == Fill::Reserved {
+            match file.reserve(self.bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                done => return done,
+            }
+        }
+        let zeros = vec![0; PIECE_BYTES.min(usize::try_from(self.bytes).unwrap_or(PIECE_BYTES))];
+        let mut at = there;
+        while at < self.bytes {
+            let piece = zeros.len().min(usize::try_from(self.bytes - at).unwrap_or(PIECE_BYTES));
+            file.write_at(&zeros[..piece], at)?;
+            at += piece as u64;
+        }
+        Ok(())
     }
 }
 
@@ -81,14 +107,18 @@ mod tests {
 
     fn job(disk: &MemoryDisk, recycled: Option<&str>, bytes: u64) -> SpaceJob {
         let recycled = recycled.map(str::to_owned);
-        SpaceJob { disk: Arc::new(disk.clone()), name: "s".to_owned(), recycled, bytes }
+        let fill = Fill::Zeros;
+        SpaceJob { disk: Arc::new(disk.clone()), name: "s".to_owned(), recycled, bytes, fill }
     }
 
     #[test]
     fn space_is_zeros_of_the_length_asked_for() {
-        for bytes in [0, 1, PIECE_BYTES as u64 + 7] {
+        for (fill, bytes) in [0, 1, PIECE_BYTES as u64 + 7]
+            .into_iter()
+            .flat_map(|bytes| [(Fill::Zeros, bytes), (Fill::Reserved, bytes)])
+        {
             let disk = MemoryDisk::new();
-            let space = job(&disk, None, bytes).run().unwrap();
+            let space = SpaceJob { fill, ..job(&disk, None, bytes) }.run().unwrap();
             assert_eq!(space.file.len().unwrap(), bytes);
             assert!(disk.map("s").unwrap().iter().all(|&byte| byte == 0));
         }

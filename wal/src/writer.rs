@@ -22,7 +22,7 @@ use crate::frame::FrameBuffer;
 use crate::header::Header;
 use crate::options::LogOptions;
 use crate::record::{OpsBuffer, RecordHead, check_record};
-use crate::space::{Space, SpaceJob, discard};
+use crate::space::{Fill, Space, SpaceJob, discard};
 
 /// Avro's longs have a sign.
 const LSN_MAX: Lsn = i64::MAX as u64;
@@ -35,6 +35,13 @@ const SMALLER: u64 = 16;
 
 /// The least size of a file that is begun in haste.
 const HASTY_BYTES_MIN: u64 = 256 << 10;
+
+/// Frames from this length on are long: space that they are to fill is reserved rather than filled with zeros, which
+/// would be so many bytes written twice, and costs as much as it saves of a sync.
+const LONG_FRAME_BYTES: u64 = 32 << 10;
+
+/// The smallest part of a file that is a long frame.
+const LONG_FRAME_PART: u64 = 4;
 
 /// Counts since the log was opened, and its files now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,7 +107,10 @@ pub struct LogWriter {
     scratches: u64,
     /// Whether files are to take no more room than needed.
     saving: bool,
-    frame: FrameBuffer,
+    /// Whether the last frame was long, so that the next ones are expected to be.
+    long: bool,
+    /// For the next frame.
+    memory: Vec<u8>,
     stopped: Option<Error>,
     stats: LogStats,
 }
@@ -127,7 +137,8 @@ impl LogWriter {
             free: Vec::new(),
             scratches: 0,
             saving: false,
-            frame: FrameBuffer::default(),
+            long: false,
+            memory: Vec::new(),
             stopped: None,
             stats: LogStats::default(),
         }
@@ -172,11 +183,11 @@ impl LogWriter {
         if records.is_empty() {
             return Ok(self.next - 1);
         }
-        self.encode(records)?;
-        self.make_room(self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
-        self.write_frame(records.len() as u64)?;
-        // A large frame is not to be held beside what is made of its commits next.
-        self.frame.clear();
+        let frame = self.encode(records)?;
+        let frame_bytes = frame.total() as u64;
+        self.long = frame_bytes >= LONG_FRAME_BYTES.min(self.options.file_bytes / LONG_FRAME_PART);
+        self.make_room(frame_bytes, self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
+        self.write_frame(frame)?;
         self.closed = false;
         Ok(self.next - 1)
     }
@@ -185,7 +196,8 @@ impl LogWriter {
     /// not wait for all that others have.
     fn bytes_to_begin_with(&self) -> u64 {
         let bytes = self.options.file_bytes;
-        let in_haste = self.stats.files_begun == 0 && self.spare.is_none();
+        // To reserve space takes no time.
+        let in_haste = self.stats.files_begun == 0 && self.spare.is_none() && !self.long;
         if in_haste { bytes.min(HASTY_BYTES_MIN.max(bytes / SMALLER)) } else { bytes }
     }
 
@@ -293,10 +305,10 @@ impl LogWriter {
         if !self.closed && self.next > 1 {
             // Synced before it is attested.
             self.sync()?;
-            self.encode(&[&[]])?;
+            let frame = self.encode(&[&[]])?;
             // A file that is only begun to be closed needs no space beyond that.
-            self.make_room(None)?;
-            self.write_frame(1)?;
+            self.make_room(frame.total() as u64, None)?;
+            self.write_frame(frame)?;
             self.closed = true;
         }
         self.seal()?;
@@ -318,14 +330,14 @@ impl LogWriter {
             self.save_space(true);
             // Synced before it is attested.
             self.sync()?;
-            self.encode(&[&[]])?;
-            match self.begin_file(self.frame.total() as u64, None) {
+            let frame = self.encode(&[&[]])?;
+            match self.begin_file(frame.total() as u64, None) {
                 // Then the close goes behind the other commits.
                 Err(Error::DiskFull { .. }) => self.retire(up_to)?,
                 begun => {
                     begun?;
                     self.retire(up_to)?;
-                    self.write_frame(1)?;
+                    self.write_frame(frame)?;
                     self.closed = true;
                 }
             }
@@ -360,7 +372,7 @@ impl LogWriter {
         if matches!(error, Error::DiskFull { .. }) { error } else { self.poison_by(error) }
     }
 
-    fn encode(&mut self, records: &[&[&OpsBuffer]]) -> Result<(), Error> {
+    fn encode<'a>(&mut self, records: &[&[&'a OpsBuffer]]) -> Result<FrameBuffer<'a>, Error> {
         let last = self.next.saturating_add(records.len() as u64);
         if last > LSN_MAX {
             return Err(Error::TooLarge { what: "a log in commits", size: last, limit: LSN_MAX });
@@ -374,17 +386,15 @@ impl LogWriter {
             return Err(Error::TooLarge { what: "a group of commits in bytes", size, limit });
         }
         let time_micros = self.options.clock.now_micros();
-        self.frame.clear();
+        let mut frame = FrameBuffer::within(std::mem::take(&mut self.memory));
         for (lsn, parts) in (self.next..).zip(records) {
-            self.frame.push(RecordHead { lsn, time_micros, durable: self.durable }, parts);
+            frame.push(RecordHead { lsn, time_micros, durable: self.durable }, parts);
         }
-        Ok(())
+        Ok(frame)
     }
 
-    /// Sees to it that the encoded frame fits into the active file; a file that is begun for it is prewritten to
-    /// `prewrite` bytes.
-    fn make_room(&mut self, prewrite: Option<u64>) -> Result<(), Error> {
-        let frame_bytes = self.frame.total() as u64;
+    /// Sees to it that a frame fits into the active file; a file that is begun for it has space of `prewrite` bytes.
+    fn make_room(&mut self, frame_bytes: u64, prewrite: Option<u64>) -> Result<(), Error> {
         let fits = self.active.as_ref().is_some_and(|active| {
             let end = active.end + frame_bytes;
             // Space that was not taken beforehand is the disk's; then a file's size is only a habit.
@@ -395,19 +405,25 @@ impl LogWriter {
         if fits { Ok(()) } else { self.begin_file(frame_bytes, prewrite) }
     }
 
-    /// Writes the encoded frame of `records` commits at the end of the active file.
-    fn write_frame(&mut self, records: u64) -> Result<(), Error> {
+    /// Writes a frame at the end of the active file.
+    fn write_frame(&mut self, mut frame: FrameBuffer<'_>) -> Result<(), Error> {
         let Some(active) = &mut self.active else { return Ok(()) };
-        let bytes = self.frame.finish(&active.marker);
-        if let Err(error) = active.file.write_at(bytes, active.end) {
+        let mut end = active.end;
+        let written = frame.finish(&active.marker).try_for_each(|slice| {
+            active.file.write_at(slice, end)?;
+            end += slice.len() as u64;
+            Ok(())
+        });
+        if let Err(error) = written {
             return Err(self.take_back(error));
         }
-        active.end += bytes.len() as u64;
-        active.room = active.room.max(active.end);
-        self.next += records;
-        self.stats.commits += records;
+        self.stats.bytes += end - active.end;
+        active.end = end;
+        active.room = active.room.max(end);
+        self.next += frame.count();
+        self.stats.commits += frame.count();
         self.stats.frames += 1;
-        self.stats.bytes += bytes.len() as u64;
+        self.memory = frame.into_memory();
         Ok(())
     }
 
@@ -428,8 +444,8 @@ impl LogWriter {
         self.poison("write", path, error)
     }
 
-    /// Begins the next file, with room for a frame of `frame_bytes` and prewritten to `prewrite` bytes, and seals
-    /// the present one.
+    /// Begins the next file, with room for a frame of `frame_bytes` and space of `prewrite` bytes, and seals the
+    /// present one.
     fn begin_file(&mut self, frame_bytes: u64, prewrite: Option<u64>) -> Result<(), Error> {
         let number = self.number + 1;
         let marker = files::marker(self.options.seed, number);
@@ -480,12 +496,14 @@ impl LogWriter {
     fn space_job(&mut self, bytes: u64) -> SpaceJob {
         // A file of another size than usual is not worth a retired file's space.
         let recycle = bytes == self.options.file_bytes;
+        let fill = if self.long { Fill::Reserved } else { Fill::Zeros };
         self.scratches += 1;
         SpaceJob {
             disk: Arc::clone(&self.disk),
             name: files::name(&self.options.prefix, self.scratches, Role::Scratch),
             recycled: if recycle { self.free.pop() } else { None },
             bytes,
+            fill,
         }
     }
 

@@ -43,9 +43,9 @@ fn work(log: &mut LogWriter, known: &mut Known, dice: &mut Dice, steps: usize) -
                 log.retire(known.from.saturating_sub(1))?;
             }
             _ => {
-                // Forward by one large frame, which needs a file of its own.
+                // Forward by one large frame, which needs a file of its own, and may be written in pieces.
                 known.tried = known.tried.max(log.next_lsn());
-                append(log, 3500)?;
+                append(log, [3_500, 17_000][dice.roll(2) as usize])?;
             }
         }
     }

@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
+use common::lossy::{Fault, LossyDisk};
 use common::{append, copy, lsns, name, open, open_from, options};
 use logwood_wal::{Disk, Error, Kind, LogOptions, MemoryDisk, OpsBuffer};
 
@@ -176,6 +177,48 @@ fn a_log_without_prewriting_grows_as_it_is_written() {
     log.rotate().unwrap();
     log.retire(2).unwrap();
     assert_eq!(disk.list().unwrap(), [name(2)], "what is not prewritten is not recycled");
+}
+
+/// Values of a megabyte were written three times: as zeros, over these, and in a segment.
+#[test]
+fn a_long_frame_is_not_written_over_zeros() {
+    const FILE_BYTES: u64 = 1 << 20;
+    let lossy = LossyDisk::new(&MemoryDisk::new(), None);
+    let disk: Arc<dyn Disk> = Arc::new(lossy.clone());
+    let (mut log, ..) = open(&disk, options(FILE_BYTES)).unwrap();
+    let headers = |files: u64| files * 1_024;
+    for _ in 0..40 {
+        append(&mut log, 100_000).unwrap();
+        log.prepare().unwrap();
+    }
+    let stats = log.stats();
+    assert!(stats.files_begun == 4 && lossy.written() <= stats.bytes + headers(4), "{}", lossy.written());
+    assert_eq!(disk.map(&name(4)).unwrap().len() as u64, FILE_BYTES, "its space is taken all the same");
+    // A frame that is larger than a file has just the space that it needs.
+    append(&mut log, 3 << 20).unwrap();
+    let stats = log.stats();
+    assert!(lossy.written() <= stats.bytes + headers(5));
+    assert!(disk.map(&name(5)).unwrap().len() as u64 <= (3 << 20) + headers(1));
+    // Behind a short one, space is filled with zeros: it is synced more cheaply.
+    append(&mut log, 10).unwrap();
+    let before = lossy.written();
+    log.rotate().unwrap();
+    log.prepare().unwrap();
+    assert!(lossy.written() >= before + FILE_BYTES);
+    drop(log);
+    assert_eq!(lsns(&open(&disk, options(FILE_BYTES)).unwrap().2), (1..=42).collect::<Vec<_>>());
+}
+
+#[test]
+fn where_space_cannot_be_reserved_it_is_filled_with_zeros() {
+    let lossy = LossyDisk::new(&MemoryDisk::new(), None);
+    let disk: Arc<dyn Disk> = Arc::new(lossy.clone());
+    let (mut log, ..) = open(&disk, options(1 << 20)).unwrap();
+    // The file is created, and then its space reserved.
+    lossy.set_fault(Some(Fault::Once(lossy.calls() + 2, std::io::ErrorKind::Unsupported)));
+    append(&mut log, 40_000).unwrap();
+    assert!(lossy.written() > 1 << 20);
+    assert_eq!(disk.map(&name(1)).unwrap().len(), 1 << 20);
 }
 
 #[test]

@@ -123,11 +123,11 @@ impl Rows {
         if found { self.op(place) } else { None }
     }
 
-    /// All rows, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Op<'_>> {
+    /// All rows, ascending; each with its value if that is long enough to be shared.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Op<'_>, Option<&Bytes>)> {
         // Rows lie scattered in memory: several are decoded at once, so that they are waited for at once.
-        let ahead = |slots: &[Slot]| -> [Option<Op<'_>>; DECODED_AHEAD] {
-            std::array::from_fn(|at| slots.get(at).and_then(|slot| self.op_of(*slot)))
+        let ahead = |slots: &[Slot]| -> [Option<(Op<'_>, Option<&Bytes>)>; DECODED_AHEAD] {
+            std::array::from_fn(|at| slots.get(at).and_then(|slot| self.ops.op_shared(slot.at as usize)))
         };
         self.leaves.iter().flat_map(|leaf| leaf.slots.chunks(DECODED_AHEAD)).flat_map(ahead).flatten()
     }
@@ -145,7 +145,7 @@ impl Rows {
         let (place, found) = self.find(probe);
         let old = if found { self.op(place).map(|op| (op.kind, op.value.len())) } else { None };
         // The limit of a commit's bytes is far below what 32 bits can count.
-        let at = self.ops.encoded_bytes() as u32;
+        let at = self.ops.end() as u32;
         self.ops.push(keyspace, kind, key, value)?;
         if let Some((_, value_bytes)) = old {
             self.leaves[place.leaf].set(place.slot, at);
@@ -195,14 +195,14 @@ impl Rows {
     /// Rewrites the operations: the deletions of ranges first, then the rows, ascending, and nothing else.
     pub(super) fn rewrite<'r>(&mut self, ranges: impl Iterator<Item = (u32, &'r KeyRange)>) -> Result<()> {
         let live_bytes = self.ops.encoded_bytes().saturating_sub(self.dead_bytes);
-        let mut ops = OpsBuffer::with_capacity(live_bytes);
+        let mut ops = OpsBuffer::with_capacity(live_bytes.min(self.ops.end()));
         for (keyspace, KeyRange { start, end }) in ranges {
             ops.push(keyspace, Kind::DeleteRange, start, end.as_deref().unwrap_or_default())?;
         }
         self.dead_bytes = ops.encoded_bytes();
         for leaf in &mut self.leaves {
             for slot in &mut leaf.slots {
-                let at = ops.encoded_bytes() as u32;
+                let at = ops.end() as u32;
                 ops.push_from(&self.ops, slot.at as usize);
                 slot.at = at;
             }
@@ -285,7 +285,11 @@ impl Rows {
     }
 
     fn op(&self, place: Place) -> Option<Op<'_>> {
-        self.op_of(*self.leaves.get(place.leaf)?.slots.get(place.slot)?)
+        self.op_shared(place).map(|(op, _)| op)
+    }
+
+    fn op_shared(&self, place: Place) -> Option<(Op<'_>, Option<&Bytes>)> {
+        self.ops.op_shared(self.leaves.get(place.leaf)?.slots.get(place.slot)?.at as usize)
     }
 
     /// There always is one.
@@ -331,7 +335,7 @@ pub(crate) struct RowEntries<'a> {
     start: Place,
     end: Place,
     direction: Direction,
-    current: Option<Op<'a>>,
+    current: Option<(Op<'a>, Option<&'a Bytes>)>,
 }
 
 impl Entries for RowEntries<'_> {
@@ -349,16 +353,17 @@ impl Entries for RowEntries<'_> {
                     self.end
                 }
             };
-            self.current = self.rows.op(place);
+            self.current = self.rows.op_shared(place);
         }
         Ok(self.current.is_some())
     }
 
     fn key(&self) -> &[u8] {
-        self.current.map_or(&[], |op| op.key)
+        self.current.map_or(&[], |(op, _)| op.key)
     }
 
     fn value(&self) -> Option<Bytes> {
-        self.current.filter(|op| op.kind == Kind::Put).map(|op| Bytes::copy_from_slice(op.value))
+        let (op, shared) = self.current.filter(|(op, _)| op.kind == Kind::Put)?;
+        Some(shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(op.value)))
     }
 }

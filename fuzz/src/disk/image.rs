@@ -137,6 +137,14 @@ impl Image {
         self.change(sequence, Change::Write { offset, bytes: bytes.to_vec() });
     }
 
+    /// Takes the space of the first `len` bytes that can be `writable`; all of them are there then.
+    pub(super) fn reserve(&mut self, sequence: u64, len: usize, writable: usize) {
+        self.allocated.extend(blocks(0, writable as u64));
+        if writable == len && len > self.current.len() {
+            self.change(sequence, Change::SetLen(len));
+        }
+    }
+
     pub(super) fn set_len(&mut self, sequence: u64, len: usize) {
         let blocks_kept = (len as u64).div_ceil(BLOCK_BYTES);
         self.allocated.retain(|block| *block < blocks_kept);
@@ -330,6 +338,24 @@ mod tests {
             lens.insert(found.contents().len());
         }
         assert_eq!(lens.into_iter().collect::<Vec<_>>(), [4, 8, 10]);
+    }
+
+    #[test]
+    fn space_that_was_reserved_is_taken_and_lost_with_its_length() {
+        let mut file = image(b"abc");
+        file.reserve(1, 10_000, 10_000);
+        assert_eq!((file.used_bytes(), file.contents().len()), (3 * BLOCK_BYTES, 10_000));
+        assert_eq!(file.writable_bytes(9_000, 1_000, 0), 1_000);
+        assert_eq!(file.without_pending().used_bytes(), BLOCK_BYTES);
+        file.sync();
+        let found = file.without_pending();
+        assert_eq!((found.used_bytes(), &found.contents()[..4]), (3 * BLOCK_BYTES, &b"abc\0"[..]));
+        file.reserve(2, 20_000, 4 * BLOCK_BYTES as usize);
+        assert_eq!(
+            (file.used_bytes(), file.contents().len()),
+            (4 * BLOCK_BYTES, 10_000),
+            "as far as it goes"
+        );
     }
 
     #[test]

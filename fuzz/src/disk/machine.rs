@@ -289,6 +289,32 @@ impl Machine {
         self.outcome(course, &call)
     }
 
+    /// Reserves space; where there is too little, what there is is taken, and the length stays as it was.
+    pub(super) fn reserve(&mut self, inode: Inode, bytes: u64) -> io::Result<()> {
+        let name = self.name_of(inode);
+        let call = || format!("reserve {name} {bytes}");
+        let len = position(bytes)?;
+        let free_bytes = self.free_bytes();
+        let course = self.mutating(Call::Reserve, call)?;
+        let Some(file) = self.files.get_mut(&inode).map(Arc::make_mut) else {
+            return Err(power_loss(&call()));
+        };
+        let writable = file.writable_bytes(0, len, free_bytes);
+        let wanted = match course {
+            Course::Whole | Course::Late => len,
+            Course::Half | Course::Lost | Course::Failed(_) | Course::Lie => 0,
+        };
+        self.changes_made += 1;
+        if wanted > 0 {
+            file.reserve(self.changes_made, wanted, wanted.min(writable));
+        }
+        self.remember(Call::Reserve);
+        if writable < wanted {
+            return Err(fault::error(Fault::Full, &numbered("mutation", &self.mutations, call)));
+        }
+        self.outcome(course, call)
+    }
+
     pub(super) fn set_len(&mut self, inode: Inode, len: u64) -> io::Result<()> {
         let name = self.name_of(inode);
         let new = position(len)?;

@@ -26,6 +26,8 @@ pub enum Call {
     Write,
     /// A file is cut or extended.
     SetLen,
+    /// Space is reserved.
+    Reserve,
     /// A file is made durable.
     Sync,
     /// Anything that only reads: opening, mapping, listing, reading, measuring.
@@ -34,13 +36,14 @@ pub enum Call {
 
 impl Call {
     /// Every kind of call; the last one is the one that does not change anything.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Rename,
         Self::Remove,
         Self::SyncDir,
         Self::Write,
         Self::SetLen,
+        Self::Reserve,
         Self::Sync,
         Self::Read,
     ];
@@ -55,6 +58,7 @@ impl fmt::Display for Call {
             Self::SyncDir => "sync_dir",
             Self::Write => "write",
             Self::SetLen => "set_len",
+            Self::Reserve => "reserve",
             Self::Sync => "sync",
             Self::Read => "read",
         })

@@ -144,6 +144,10 @@ impl File for WatchedFile {
         self.ask(Call::Sync, 0)?.sync()
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.ask(Call::Reserve, 0)?.reserve(bytes)
+    }
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.ask(Call::SetLen, 0)?.set_len(bytes)
     }

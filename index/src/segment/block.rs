@@ -22,7 +22,7 @@
 use std::{cmp::Ordering, ops::Range};
 
 use super::format::{
-    BLOCK_HEADER_BYTES, CODEC_NONE, CRC_BYTES, Fields, Place, Reason, common_prefix, unseal,
+    BLOCK_HEADER_BYTES, CODEC_NONE, CRC_BYTES, Fields, Place, Reason, common_prefix, seal_before, unseal,
 };
 use crate::head::{HEAD_BYTES, head_of};
 
@@ -71,6 +71,20 @@ fn push_varint(out: &mut Vec<u8>, mut number: u32) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// Appends all of the block of one entry but its value, which must follow.
+pub(super) fn encode_before(out: &mut Vec<u8>, place: Place, key: &[u8], value: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&[0; CRC_BYTES]);
+    out.push(CODEC_NONE);
+    out.extend_from_slice(&1u16.to_le_bytes());
+    out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    // The key is all prefix: its head is zeros, its offset 0, its shape that of an empty suffix.
+    out.extend_from_slice(key);
+    out.extend_from_slice(&[0; HEAD_BYTES + 2]);
+    push_varint(out, 0);
+    seal_before(&mut out[start..], value, place);
 }
 
 /// The number at the beginning of `bytes` and how many bytes it takes, at most three.

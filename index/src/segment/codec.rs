@@ -136,6 +136,8 @@ pub(super) struct Compressor {
     /// Blocks in a row that did not shrink, and those since the last one that was tried.
     misses: u32,
     passed: u32,
+    /// Whether a sample of the block that comes next was found to shrink.
+    sampled: bool,
 }
 
 impl fmt::Debug for Compressor {
@@ -156,6 +158,18 @@ impl Compressor {
             packed: Vec::new(),
             misses: 0,
             passed: 0,
+            sampled: false,
+        }
+    }
+
+    /// Whether a block of nothing but this long value is worth to be put together for [`pack`](Self::pack): a sample
+    /// of it shrinks. If not, that counts as a block that was tried.
+    pub(super) fn shrinks(&mut self, value: &[u8]) -> bool {
+        self.is_tried(value) && {
+            let shrinks = self.sample(value);
+            self.sampled = shrinks;
+            self.misses += u32::from(!shrinks);
+            shrinks
         }
     }
 
@@ -163,10 +177,12 @@ impl Compressor {
     /// later. Returns its codec.
     pub(super) fn pack(&mut self, out: &mut Vec<u8>, start: usize) -> u8 {
         let raw = &out[start + RAW_PREAMBLE_BYTES..];
-        if !self.is_tried(raw) {
+        let sampled = std::mem::take(&mut self.sampled);
+        if !sampled && !self.is_tried(raw) {
             return CODEC_NONE;
         }
-        let Some((codec, packed_bytes)) = self.compress(raw) else {
+        let packed = if sampled || self.sample(raw) { self.compress(raw) } else { None };
+        let Some((codec, packed_bytes)) = packed else {
             self.misses += 1;
             return CODEC_NONE;
         };
@@ -192,11 +208,13 @@ impl Compressor {
         true
     }
 
+    /// Whether a sample of a large block shrinks; of a smaller one nothing is known.
+    fn sample(&mut self, raw: &[u8]) -> bool {
+        raw.len() <= 4 * SAMPLE_BYTES || self.compress_lz4(&raw[raw.len() / 2..][..SAMPLE_BYTES]).is_some()
+    }
+
     /// Compresses into `packed`, unless that saves less than an eighth.
     fn compress(&mut self, raw: &[u8]) -> Option<(u8, usize)> {
-        if raw.len() > 4 * SAMPLE_BYTES {
-            self.compress_lz4(&raw[raw.len() / 2..][..SAMPLE_BYTES])?;
-        }
         self.compress_zstd(raw).or_else(|| Some((CODEC_LZ4, self.compress_lz4(raw)?)))
     }
 
@@ -300,6 +318,24 @@ mod tests {
         ] {
             assert_eq!(packed(compression, &content), (CODEC_NONE, raw(&content)));
         }
+    }
+
+    #[test]
+    fn a_long_value_that_does_not_shrink_is_found_out_before_there_is_a_block() {
+        for (compression, content, shrinks) in [
+            (Compression::Lz4, noise(1 << 20), false),
+            (Compression::Lz4, text(1 << 20), true),
+            (Compression::None, text(1 << 20), false),
+        ] {
+            let mut compressor = Compressor::new(compression);
+            assert_eq!(compressor.shrinks(&content), shrinks);
+            if shrinks {
+                assert_eq!(compressor.pack(&mut raw(&content), 0), CODEC_LZ4);
+            }
+        }
+        let mut compressor = Compressor::new(Compression::Lz4);
+        (0..MISSES_MAX).for_each(|_| assert!(!compressor.shrinks(&noise(1 << 20))));
+        assert!(!compressor.shrinks(&text(1 << 20)), "it is not tried");
     }
 
     #[test]

@@ -156,6 +156,16 @@ pub(super) fn seal(part: &mut [u8], place: Place) {
     }
 }
 
+/// As [`seal`], of a part whose last bytes are `rest`.
+pub(super) fn seal_before(part: &mut [u8], rest: &[u8], place: Place) {
+    if let Some((crc, covered)) = part.split_first_chunk_mut::<CRC_BYTES>() {
+        let mut hasher = place.hasher();
+        hasher.update(covered);
+        hasher.update(rest);
+        *crc = hasher.finalize().to_le_bytes();
+    }
+}
+
 /// What the checksum in the first four bytes of `part` covers behind the place, or `None` if it does not fit.
 pub(super) fn unseal(part: &[u8], place: Place) -> Option<&[u8]> {
     let (crc, covered) = part.split_first_chunk::<CRC_BYTES>()?;

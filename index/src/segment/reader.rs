@@ -147,7 +147,7 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`] if the block that would hold the key is damaged.
     pub fn find(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
-        if !self.covers(key) || !self.may_contain(key) {
+        if !self.may_have(key) {
             return Ok(None);
         }
         self.find_in_block(key)
@@ -159,6 +159,11 @@ impl Segment {
     /// [`Error::Corrupt`] if the block that would hold the key is damaged.
     pub fn find_expected(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
         if self.covers(key) { self.find_in_block(key) } else { Ok(None) }
+    }
+
+    /// Whether it may have an entry of `key`, as far as range and filter tell.
+    pub fn may_have(&self, key: &[u8]) -> bool {
+        self.covers(key) && self.may_contain(key)
     }
 
     /// The entries within `bounds`, from one end to the other. Bounds that exclude everything, or stand the wrong way

@@ -47,6 +47,9 @@ impl SegmentOptions {
 /// Bytes gathered before the sink is called.
 const GATHERED_BYTES: usize = 256 << 10;
 
+/// Values from this length on go to the sink from where they are.
+const LONG_BYTES_MIN: usize = 32 << 10;
+
 /// Bytes of full keys and values gathered for one block, which may hold many long keys that differ in their last bytes.
 const PENDING_BYTES_MAX: usize = 1 << 20;
 
@@ -131,6 +134,11 @@ impl<W: io::Write> SegmentWriter<W> {
         if self.hashes.len() <= FILTER_KEYS_MAX {
             self.hashes.push(xxh64(key));
         }
+        if let Some(value) = value.filter(|value| value.len() >= LONG_BYTES_MIN)
+            && !self.compressor.shrinks(value)
+        {
+            return self.write_long(key, value);
+        }
         if entry_bytes > self.block_bytes {
             return self.write_block(1, |_| (key, value));
         }
@@ -189,10 +197,7 @@ impl<W: io::Write> SegmentWriter<W> {
         count: usize,
         entry: impl Fn(usize) -> (&'a [u8], Option<&'a [u8]>),
     ) -> Result<(), Error> {
-        let place = self.place();
-        self.index.push(place.offset, &self.block_last, entry(0).0);
-        within("separator bytes", self.index.separator_bytes() as usize, u32::MAX as usize)
-            .map_err(|error| self.sink.fail(error))?;
+        let place = self.begin_block(entry(0).0)?;
         let start = self.sink.gathered.len();
         block::encode(&mut self.sink.gathered, count, &entry);
         let codec = self.compressor.pack(&mut self.sink.gathered, start);
@@ -203,6 +208,25 @@ impl<W: io::Write> SegmentWriter<W> {
         self.block_last.clear();
         self.block_last.extend_from_slice(entry(count - 1).0);
         self.sink.pass(GATHERED_BYTES)
+    }
+
+    /// Writes the block of an entry with a long value as it is, without copying that.
+    fn write_long(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let place = self.begin_block(key)?;
+        block::encode_before(&mut self.sink.gathered, place, key, value);
+        self.block_last.clear();
+        self.block_last.extend_from_slice(key);
+        self.sink.pass(0)?;
+        self.sink.pass_on(value)
+    }
+
+    /// Enters the block that is written next, and begins with `first`, into the index.
+    fn begin_block(&mut self, first: &[u8]) -> Result<Place, Error> {
+        let place = self.place();
+        self.index.push(place.offset, &self.block_last, first);
+        within("separator bytes", self.index.separator_bytes() as usize, u32::MAX as usize)
+            .map_err(|error| self.sink.fail(error))?;
+        Ok(place)
     }
 }
 
@@ -296,13 +320,22 @@ impl<W: io::Write> Sink<W> {
         if self.gathered.len() < bytes {
             return Ok(());
         }
-        if let Err(source) = self.inner.write_all(&self.gathered) {
-            return Err(self.fail(Error::Io { operation: "write the segment", source: Arc::new(source) }));
-        }
-        self.passed += self.gathered.len() as u64;
+        let gathered = std::mem::take(&mut self.gathered);
+        self.pass_on(&gathered)?;
+        self.gathered = gathered;
         self.gathered.clear();
         // One huge entry must not stay in memory for as long as the writer.
         self.gathered.shrink_to(2 * GATHERED_BYTES);
+        Ok(())
+    }
+
+    /// Hands on bytes; those that were gathered come before.
+    fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        debug_assert!(self.gathered.is_empty());
+        if let Err(source) = self.inner.write_all(bytes) {
+            return Err(self.fail(Error::Io { operation: "write the segment", source: Arc::new(source) }));
+        }
+        self.passed += bytes.len() as u64;
         Ok(())
     }
 
@@ -355,6 +388,19 @@ mod tests {
         let (file, meta) = writer.finish(1).unwrap();
         assert_eq!(meta.bytes, file.len() as u64);
         assert!(told <= meta.bytes && told + 20_000 > meta.bytes, "{told} of {}", meta.bytes);
+    }
+
+    /// A value goes to the sink from where it is, and the bytes are those of a block that was put together.
+    #[test]
+    fn a_long_value_is_written_as_a_short_one() {
+        let value = vec![7; LONG_BYTES_MIN];
+        let place = Place { keyspace: 3, identity: 9, offset: 28 };
+        let (mut before, mut whole) = (vec![1], vec![1]);
+        block::encode_before(&mut before, place, b"key", &value);
+        block::encode(&mut whole, 1, |_| (b"key", Some(&value)));
+        seal(&mut whole[1..], place);
+        before.extend_from_slice(&value);
+        assert!(before == whole);
     }
 
     /// Takes so many bytes and fails then.

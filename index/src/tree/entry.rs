@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! word 0       LSN
-//! word 1       length of the key: 24 bits | unused: 7 | tombstone: 1 | length of the value: 32
+//! word 1       length of the key: 24 bits | unused: 6 | long: 1 | tombstone: 1 | length of the value: 32
 //! words 2..    the key, 8 bytes a word, big-endian, the last word padded with zeros
-//! words ..     the value, likewise
+//! words ..     the value, likewise; of a long one its number among the long ones
 //! ```
 //!
-//! Big-endian words compare as the bytes do; where all words of two keys are equal, the shorter is less.
+//! Big-endian words compare as the bytes do; where all words of two keys are equal, the shorter is less. Long values
+//! are not copied into words, nor out of them: they are counted bytes, which the writer of the value, the tree and
+//! its readers share.
 
 use std::cmp::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -26,6 +29,12 @@ const VALUE_BYTES_MAX: usize = u32::MAX as usize;
 const HEADER_WORDS: usize = 2;
 const KEY_LEN_SHIFT: u32 = 40;
 const TOMBSTONE: u64 = 1 << 32;
+const LONG: u64 = 1 << 33;
+
+/// Values from this length on are long.
+const LONG_BYTES_MIN: usize = 16 << 10;
+/// Long values of one chunk.
+const LONG_VALUES: usize = 64;
 
 /// Chunks double from the first size up to the last: a small tree is small, a large one has few chunks.
 const CHUNK_WORDS_FIRST: usize = if cfg!(loom) { 16 } else { 512 };
@@ -40,56 +49,102 @@ const CHUNKS_MAX: usize = 1 << (32 - CHUNK_BITS);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EntryRef(pub(super) u32);
 
+/// A place for a long value: filled before any entry names it.
+pub(super) type LongValue = OnceLock<Bytes>;
+
 /// The writer's entries.
 ///
-/// Invariant: the words of the chunk `open` from `free` up to `end`, its length, were never given away.
+/// Invariants: the words of the chunk `open` from `free` up to `end`, its length, were never given away; of the places
+/// for long values the first `long_count` are filled.
 #[derive(Debug)]
 pub(super) struct EntryArena {
     chunks: Chunks<AtomicU64>,
     open: usize,
     free: usize,
     end: usize,
+    long: Chunks<LongValue>,
+    long_count: usize,
+    long_bytes: usize,
 }
 
 /// Reads entries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct EntryChunks<'a>(pub(super) &'a [Chunk<AtomicU64>]);
+pub(super) struct EntryChunks<'a> {
+    pub(super) words: &'a [Chunk<AtomicU64>],
+    pub(super) long: &'a [Chunk<LongValue>],
+}
 
 /// An entry of a [`Tree`](super::Tree). What it tells of is constant.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     /// From the entry's first word to somewhere behind its last.
     words: &'a [AtomicU64],
+    long: &'a [Chunk<LongValue>],
 }
 
 impl EntryArena {
     pub(super) fn new() -> Self {
-        Self { chunks: Chunks::new(), open: 0, free: 0, end: 0 }
+        let (chunks, long) = (Chunks::new(), Chunks::new());
+        Self { chunks, open: 0, free: 0, end: 0, long, long_count: 0, long_bytes: 0 }
     }
 
     pub(super) fn as_chunks(&self) -> EntryChunks<'_> {
-        EntryChunks(self.chunks.as_slice())
+        EntryChunks { words: self.chunks.as_slice(), long: self.long.as_slice() }
     }
 
-    pub(super) fn chunks_mut(&mut self) -> &mut Chunks<AtomicU64> {
-        &mut self.chunks
+    /// The words of all entries, for a reader.
+    pub(super) fn share_words(&mut self) -> Arc<[Chunk<AtomicU64>]> {
+        self.chunks.share()
+    }
+
+    /// All long values, for a reader.
+    pub(super) fn share_long(&mut self) -> Arc<[Chunk<LongValue>]> {
+        self.long.share()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.chunks.memory_bytes()
+        self.chunks.memory_bytes() + self.long.memory_bytes() + self.long_bytes
     }
 
     /// Appends an entry; `None` is a tombstone.
     pub(super) fn append(&mut self, lsn: u64, key: &[u8], value: Option<&[u8]>) -> Result<EntryRef> {
-        let tombstone = if value.is_none() { TOMBSTONE } else { 0 };
-        let value = value.unwrap_or_default();
-        check("key bytes", key.len(), KEY_BYTES_MAX)?;
+        match value {
+            None => self.append_words(lsn, key, TOMBSTONE, &[]),
+            Some(value) if value.len() < LONG_BYTES_MIN => {
+                self.append_words(lsn, key, value.len() as u64, value)
+            }
+            Some(value) => self.append_long(lsn, key, Bytes::copy_from_slice(value)),
+        }
+    }
+
+    /// Appends an entry, sharing its value if that is long.
+    pub(super) fn append_shared(&mut self, lsn: u64, key: &[u8], value: &Bytes) -> Result<EntryRef> {
+        if value.len() < LONG_BYTES_MIN {
+            return self.append(lsn, key, Some(value));
+        }
+        self.append_long(lsn, key, value.clone())
+    }
+
+    fn append_long(&mut self, lsn: u64, key: &[u8], value: Bytes) -> Result<EntryRef> {
         check("value bytes", value.len(), VALUE_BYTES_MAX)?;
+        let number = self.long_count;
+        let entry = self.append_words(lsn, key, LONG | value.len() as u64, &(number as u64).to_be_bytes())?;
+        if number.is_multiple_of(LONG_VALUES) {
+            self.long.grow(LONG_VALUES, LongValue::new);
+        }
+        self.long_count += 1;
+        self.long_bytes += value.len();
+        let _ = self.long.as_slice()[number / LONG_VALUES][number % LONG_VALUES].set(value);
+        Ok(entry)
+    }
+
+    fn append_words(&mut self, lsn: u64, key: &[u8], shape: u64, value: &[u8]) -> Result<EntryRef> {
+        check("key bytes", key.len(), KEY_BYTES_MAX)?;
         let key_words = key.len().div_ceil(8);
         let (chunk, start) = self.reserve(HEADER_WORDS + key_words + value.len().div_ceil(8))?;
         let words = &self.chunks.as_slice()[chunk][start..];
         words[0].store(lsn, Relaxed);
-        words[1].store((key.len() as u64) << KEY_LEN_SHIFT | tombstone | value.len() as u64, Relaxed);
+        words[1].store((key.len() as u64) << KEY_LEN_SHIFT | shape, Relaxed);
         store_bytes(&words[HEADER_WORDS..], key);
         store_bytes(&words[HEADER_WORDS + key_words..], value);
         // Both fit: `reserve` counts the chunks, and a chunk in which entries begin behind its first word
@@ -118,7 +173,7 @@ impl EntryArena {
 impl<'a> EntryChunks<'a> {
     pub(super) fn get(self, entry: EntryRef) -> Entry<'a> {
         let at = entry.0 as usize;
-        Entry { words: &self.0[at >> CHUNK_BITS][at & (CHUNK_WORDS_MAX - 1)..] }
+        Entry { words: &self.words[at >> CHUNK_BITS][at & (CHUNK_WORDS_MAX - 1)..], long: self.long }
     }
 }
 
@@ -143,10 +198,14 @@ impl<'a> Entry<'a> {
         self.lengths() as u32 as usize
     }
 
-    /// A copy of the value; `None` for a tombstone.
+    /// The value, a copy unless it is long; `None` for a tombstone.
     pub fn value(self) -> Option<Bytes> {
         if self.is_tombstone() {
             return None;
+        }
+        if self.lengths() & LONG != 0 {
+            let number = self.words[HEADER_WORDS + self.key_words()].load(Relaxed) as usize;
+            return self.long[number / LONG_VALUES][number % LONG_VALUES].get().cloned();
         }
         let mut value = vec![0; self.value_len()];
         load_bytes(&self.words[HEADER_WORDS + self.key_words()..], &mut value);
@@ -300,15 +359,32 @@ mod tests {
     }
 
     #[test]
+    fn a_long_value_is_shared_and_never_copied() {
+        let mut arena = EntryArena::new();
+        let long = Bytes::from(vec![7; LONG_BYTES_MIN]);
+        let written: Vec<_> =
+            (0..LONG_VALUES * 2 + 1).map(|_| arena.append_shared(1, b"key", &long).unwrap()).collect();
+        for entry in written {
+            let entry = arena.as_chunks().get(entry);
+            assert_eq!((entry.value_len(), entry.is_tombstone()), (LONG_BYTES_MIN, false));
+            assert_eq!(entry.value().map(|value| value.as_ptr()), Some(long.as_ptr()));
+        }
+        assert!(arena.memory_bytes() > LONG_BYTES_MIN * (LONG_VALUES * 2 + 1));
+        let short = arena.append_shared(2, b"", &long.slice(1..)).unwrap();
+        let value = arena.as_chunks().get(short).value().unwrap();
+        assert!(value == long[1..] && value.as_ptr() != long[1..].as_ptr());
+    }
+
+    #[test]
     fn a_large_entry_leaves_the_open_chunk_to_the_small_ones() {
         let mut arena = EntryArena::new();
-        let large = vec![7; CHUNK_WORDS_MAX * 16];
-        let first = arena.append(1, b"a", Some(&large)).unwrap();
+        let large = vec![7; CHUNK_WORDS_MAX * 4];
+        let first = arena.append(1, &large, Some(b"a")).unwrap();
         let small = arena.append(2, b"b", Some(b"x")).unwrap();
-        arena.append(3, b"c", Some(&large)).unwrap();
+        arena.append(3, &large, Some(b"c")).unwrap();
         let next = arena.append(4, b"d", Some(b"y")).unwrap();
         assert_eq!(small.0 >> CHUNK_BITS, next.0 >> CHUNK_BITS);
-        assert_eq!(arena.as_chunks().get(first).value().as_deref(), Some(&large[..]));
+        assert!(arena.as_chunks().get(first).cmp_key(&large).is_eq());
         assert_eq!(arena.as_chunks().get(next).value().as_deref(), Some(&b"y"[..]));
         assert!(arena.memory_bytes() < 2 * large.len() + 3 * CHUNK_WORDS_FIRST * 8);
     }

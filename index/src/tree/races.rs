@@ -105,7 +105,8 @@ fn a_reader_that_does_not_hold_its_epoch_is_found_out() {
         let unheld = Published {
             root: snapshot.root(),
             nodes: snapshot.memory().nodes.0.into(),
-            entries: snapshot.memory().entries.0.into(),
+            entries: snapshot.memory().entries.words.into(),
+            long: snapshot.memory().entries.long.into(),
             len: snapshot.len(),
             memory_bytes: 0,
             // Of another tree.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chunks::Chunk;
 use super::cursor::Cursor;
-use super::entry::{Entry, EntryChunks};
+use super::entry::{Entry, EntryChunks, LongValue};
 use super::epochs::EpochGuard;
 use super::node::Node;
 use super::nodes::NodeChunks;
@@ -24,6 +24,7 @@ pub(super) struct Published {
     pub(super) root: Option<u32>,
     pub(super) nodes: Arc<[Chunk<Node>]>,
     pub(super) entries: Arc<[Chunk<AtomicU64>]>,
+    pub(super) long: Arc<[Chunk<LongValue>]>,
     pub(super) len: usize,
     pub(super) memory_bytes: usize,
     /// Keeps the nodes below `root`.
@@ -84,6 +85,7 @@ impl Snapshot {
     }
 
     pub(super) fn memory(&self) -> Memory<'_> {
-        Memory { nodes: NodeChunks(&self.0.nodes), entries: EntryChunks(&self.0.entries) }
+        let entries = EntryChunks { words: &self.0.entries, long: &self.0.long };
+        Memory { nodes: NodeChunks(&self.0.nodes), entries }
     }
 }

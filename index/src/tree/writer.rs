@@ -1,5 +1,7 @@
 //! The one that writes: insertion, splitting, publication.
 
+use bytes::Bytes;
+
 use super::entry::{EntryArena, EntryRef};
 use super::node::{FANOUT, Slot};
 use super::nodes::NodeArena;
@@ -55,6 +57,22 @@ impl Tree {
     pub fn insert(&mut self, lsn: u64, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_room()?;
         let entry = self.entries.append(lsn, key, value)?;
+        self.insert_entry(lsn, key, entry);
+        Ok(())
+    }
+
+    /// [`insert`](Self::insert) of a value, which is shared rather than copied if it is long.
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert).
+    pub fn insert_shared(&mut self, lsn: u64, key: &[u8], value: &Bytes) -> Result<()> {
+        self.check_room()?;
+        let entry = self.entries.append_shared(lsn, key, value)?;
+        self.insert_entry(lsn, key, entry);
+        Ok(())
+    }
+
+    fn insert_entry(&mut self, lsn: u64, key: &[u8], entry: EntryRef) {
         let (mut path, mut node) = (Path::default(), self.writable_root());
         loop {
             let words = self.nodes.get(node);
@@ -65,10 +83,10 @@ impl Tree {
                 node = self.writable_child(node, place.child());
             } else if place.equal {
                 words.set_entry(place.index, entry);
-                return Ok(());
+                return;
             } else {
                 self.place(node, place.index, entry, path);
-                return Ok(());
+                return;
             }
         }
     }
@@ -80,7 +98,8 @@ impl Tree {
         Snapshot::new(Published {
             root: self.root,
             nodes: self.nodes.chunks_mut().share(),
-            entries: self.entries.chunks_mut().share(),
+            entries: self.entries.share_words(),
+            long: self.entries.share_long(),
             len: self.len,
             memory_bytes,
             _epoch: self.nodes.publish(),

@@ -53,6 +53,7 @@ struct State {
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
     calls: u64,
+    written: u64,
     fault: Option<Fault>,
 }
 
@@ -92,6 +93,11 @@ impl LossyDisk {
     /// How many calls changed something, or tried to.
     pub fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// How many bytes were written.
+    pub fn written(&self) -> u64 {
+        self.state().written
     }
 
     pub fn set_fault(&self, fault: Option<Fault>) {
@@ -200,6 +206,7 @@ impl File for LossyFile {
         if matches!(state.fault, Some(Fault::Off(from)) if state.calls > from) {
             return result;
         }
+        state.written += bytes.len() as u64;
         let change = Change::Write(offset, bytes.to_vec());
         apply(&mut state.inodes[self.inode].now, &change);
         state.inodes[self.inode].pending.push(change);
@@ -211,6 +218,17 @@ impl File for LossyFile {
         let inode = &mut state.inodes[self.inode];
         for change in inode.pending.drain(..) {
             apply(&mut inode.synced, &change);
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let len = self.len()?;
+        let mut state = self.disk.change()?;
+        if bytes > len {
+            let change = Change::Length(bytes);
+            apply(&mut state.inodes[self.inode].now, &change);
+            state.inodes[self.inode].pending.push(change);
         }
         Ok(())
     }
