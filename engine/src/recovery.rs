@@ -279,15 +279,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
             open_manifest(&disk, &options, &rows, &found, (&names, strays), next_file)?
         }
     };
-    let version = Version {
-        lsn,
-        flushed: rows.flushed()?,
-        memtable: replay.frozen.len() as u64,
-        active: replay.memtable.publish(),
-        frozen: replay.frozen.into(),
-        tables: Arc::new(tables),
-        counts: Arc::new(rows.counts()?),
-    };
+    let version = first_version(lsn, &rows, tables, &mut replay)?;
     let ids = Mutex::new(IdAllocator::after(last_id(version.clone())?));
     let published = Arc::new(Published::new(version, lsn));
     let woken = background.clone();
@@ -319,6 +311,20 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     });
     forget_flushed_log(&shared)?;
     Ok(shared)
+}
+
+/// What readers see first.
+fn first_version(lsn: Lsn, rows: &ManifestRows, tables: Tables, replay: &mut Replay) -> Result<Version> {
+    let frozen = std::mem::take(&mut replay.frozen);
+    Ok(Version {
+        lsn,
+        flushed: rows.flushed()?,
+        memtable: frozen.len() as u64,
+        active: replay.memtable.publish(),
+        frozen: frozen.into(),
+        tables: Arc::new(tables),
+        counts: Arc::new(rows.counts()?),
+    })
 }
 
 /// Opens the manifest for writing and throws strays away. Of a database that was closed, and not written since, it stays
