@@ -153,6 +153,13 @@ impl<'a> Entry<'a> {
         Some(value.into())
     }
 
+    /// Makes `buffer` a copy of the value. Returns whether there is one: a tombstone has none.
+    pub fn copy_value(self, buffer: &mut Vec<u8>) -> bool {
+        buffer.resize(self.value_len(), 0);
+        load_bytes(&self.words[HEADER_WORDS + self.key_words()..], buffer);
+        !self.is_tombstone()
+    }
+
     /// Makes `buffer` a copy of the key.
     pub fn copy_key(self, buffer: &mut Vec<u8>) {
         buffer.resize(self.key_len(), 0);
@@ -271,6 +278,7 @@ mod tests {
             assert_eq!((entry.lsn(), &buffer[..]), (key as u64, &bytes[..key]));
             assert_eq!(entry.value().as_deref(), value);
             assert_eq!(entry.is_tombstone(), value.is_none());
+            assert_eq!(entry.copy_value(&mut buffer).then_some(&buffer[..]), value);
         }
     }
 
