@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use logwood_index::{Direction, Entries, KeyRange, Memtable, MemtableView, Merge};
+use logwood_index::{Direction, Entries, KeyRange, Memtable, MemtableView};
 use logwood_wal::Lsn;
 use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::keyspace::{self, Keyspace};
 use crate::published::Published;
+use crate::run::{Run, Runs};
 use crate::snapshot::Snapshot;
 use crate::version::{Levels, Table, Tables, Version};
 use crate::view::Bounds;
@@ -91,7 +92,7 @@ pub(crate) fn len_with(
     length: u64,
 ) -> Result<u64> {
     let ranges = writes.ranges_of(keyspace.0).cloned().collect();
-    let entries = Box::new(writes.scan(keyspace, ALL, Direction::Forward));
+    let entries = Run::Own(writes.scan(keyspace, ALL, Direction::Forward));
     let below = Below((*snapshot.hold.version()?).clone());
     Ok(below.changed(Change { ranges, entries }, keyspace, length, u64::MAX)?.unwrap_or(length))
 }
@@ -127,7 +128,7 @@ pub(crate) fn after_flush(snapshot: &Snapshot, memtable: &MemtableView, after: &
 }
 
 /// The live rows in the tables of a keyspace. Where no table overlaps with another, nothing is read.
-pub(crate) fn live_rows(levels: &Levels) -> Result<u64> {
+pub(crate) fn live_rows(levels: &Arc<Levels>) -> Result<u64> {
     let mut tables: Vec<&Arc<Table>> = levels.tables().collect();
     tables.sort_by_key(|table| &table.segment.meta().min_key);
     let (mut live, mut rest) = (0, &tables[..]);
@@ -150,20 +151,17 @@ pub(crate) fn live_rows(levels: &Levels) -> Result<u64> {
 }
 
 /// The live rows within bounds in the tables of a keyspace, each of them read.
-pub(crate) fn read_live_rows(levels: &Levels, bounds: Bounds<'_>) -> Result<u64> {
+pub(crate) fn read_live_rows(levels: &Arc<Levels>, bounds: Bounds<'_>) -> Result<u64> {
     let mut runs = Vec::new();
     levels.scan_into(bounds, &[], Direction::Forward, &mut runs);
     count(runs)
 }
 
-fn count(mut runs: Vec<Box<dyn Entries + '_>>) -> Result<u64> {
-    let mut entries = match runs.len() {
-        1 => runs.remove(0),
-        _ => Box::new(Merge::new(runs, Direction::Forward)),
-    };
+fn count(runs: Vec<Run<'_>>) -> Result<u64> {
+    let mut entries = Runs::new(runs, Direction::Forward);
     let mut live = 0;
     while entries.next()? {
-        live += u64::from(entries.value().is_some());
+        live += u64::from(!entries.is_tombstone());
     }
     Ok(live)
 }
@@ -171,12 +169,12 @@ fn count(mut runs: Vec<Box<dyn Entries + '_>>) -> Result<u64> {
 /// What is written over older rows of one keyspace: ranges are deleted, then rows put and removed.
 struct Change<'a> {
     ranges: Vec<KeyRange>,
-    entries: Box<dyn Entries + 'a>,
+    entries: Run<'a>,
 }
 
 impl Change<'_> {
     fn of(memtable: &MemtableView, keyspace: Keyspace) -> Self {
-        let entries = Box::new(memtable.scan(keyspace.0, ALL, Direction::Forward));
+        let entries = Run::Memtable(memtable.scan(keyspace.0, ALL, Direction::Forward));
         Self { ranges: memtable.ranges(keyspace.0, ALL), entries }
     }
 }
@@ -213,7 +211,7 @@ impl Below {
         while change.entries.next()? {
             let key = change.entries.key();
             let was = !KeyRange::any_contains(&change.ranges, key) && self.0.get(keyspace, key)?.is_some();
-            match (was, change.entries.value().is_some()) {
+            match (was, !change.entries.is_tombstone()) {
                 (false, true) => length = length.saturating_add(1),
                 (true, false) => length = length.saturating_sub(1),
                 _ => {}

@@ -165,11 +165,12 @@ impl<'a> TableWriter<'a> {
         max_lsn: Lsn,
     ) -> Result<()> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
+        let mut buffer = Vec::new();
         while run.next()? {
             if self.until_stopped && self.shared.background.is_stopped() {
                 return Err(Error::Closed);
             }
-            let value = run.value();
+            let value = run.value_in(&mut buffer);
             if value.is_none() && bottom {
                 continue;
             }
@@ -177,7 +178,7 @@ impl<'a> TableWriter<'a> {
                 Some(open) => open,
                 None => self.begin(keyspace)?,
             };
-            writer.add(run.key(), value.as_deref())?;
+            writer.add(run.key(), value)?;
             if writer.written_bytes() >= self.shared.options.segment_bytes {
                 self.end(id, writer, max_lsn)?;
             } else {

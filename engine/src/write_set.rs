@@ -9,7 +9,8 @@ use bytes::Bytes;
 use logwood_index::{Direction, KeyRange};
 use logwood_wal::{Kind, Op, OpsBuffer};
 
-use self::rows::{RowEntries, Rows};
+pub(crate) use self::rows::RowEntries;
+use self::rows::Rows;
 use crate::counter;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;

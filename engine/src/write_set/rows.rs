@@ -336,4 +336,12 @@ impl Entries for RowEntries<'_> {
     fn value(&self) -> Option<Bytes> {
         self.current.filter(|op| op.kind == Kind::Put).map(|op| Bytes::copy_from_slice(op.value))
     }
+
+    fn is_tombstone(&self) -> bool {
+        self.current.is_none_or(|op| op.kind != Kind::Put)
+    }
+
+    fn value_in<'v>(&'v self, _: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.current.filter(|op| op.kind == Kind::Put).map(|op| op.value)
+    }
 }

@@ -124,6 +124,8 @@ impl Model {
             for direction in [Direction::Forward, Direction::Backward] {
                 let (mut run, mut found) = (set.scan(Keyspace(keyspace), bounds, direction), Vec::new());
                 while run.next().unwrap() {
+                    assert_eq!(run.value_in(&mut Vec::new()), run.value().as_deref());
+                    assert_eq!(run.is_tombstone(), run.value().is_none());
                     found.push((run.key().to_vec(), run.value().map(|value| value.to_vec())));
                 }
                 assert!(!run.next().unwrap());
