@@ -23,6 +23,10 @@ pub(crate) enum Run<'a> {
 }
 
 /// The entries of one table, without those in deleted ranges.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every table is read whole, and a box would be one more allocation"
+)]
 pub(crate) enum TableRun {
     Whole(SegmentEntries),
     Parts(Box<dyn Entries>),
