@@ -29,7 +29,11 @@ fn segment(first: u64, runs: u64) -> Arc<Segment> {
     Arc::new(Segment::open(writer.finish(1).unwrap().0.into(), "bench.seg").unwrap())
 }
 
-fn merged<'a>(segments: &[Arc<Segment>], from: Bound<&'a [u8]>, direction: Direction) -> Merge<'a> {
+fn merged<'a>(
+    segments: &[Arc<Segment>],
+    from: Bound<&'a [u8]>,
+    direction: Direction,
+) -> Merge<Box<dyn Entries + 'a>> {
     let scan = |segment: &Arc<Segment>| {
         Box::new(segment.scan((from, Bound::Unbounded), direction)) as Box<dyn Entries>
     };

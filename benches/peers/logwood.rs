@@ -69,10 +69,10 @@ impl Store for Logwood {
         tx.set_durability(Durability::Buffered);
         let snapshot = self.db.snapshot();
         let mut removed = 0;
-        for row in snapshot.range(self.keyspace, (Bound::Included(low), Bound::Excluded(high)))? {
-            let (key, value) = row?;
-            if data::is_chosen(&value) {
-                tx.delete(self.keyspace, &key)?;
+        let mut rows = snapshot.range(self.keyspace, (Bound::Included(low), Bound::Excluded(high)))?;
+        while let Some((key, value)) = rows.next_ref().transpose()? {
+            if data::is_chosen(value) {
+                tx.delete(self.keyspace, key)?;
                 removed += 1;
             }
         }
@@ -129,9 +129,12 @@ impl Reads for Reading {
     fn range(&mut self, start: Option<&[u8]>, end: End, limit: usize, row: Row<'_>) -> Result {
         let mut rows = self.rows(start, end)?;
         for _ in 0..limit {
-            let Some(next) = end.next(&mut rows) else { break };
-            let (key, value) = next?;
-            row(&key, &value)?;
+            let next = match end {
+                End::First => rows.next_ref(),
+                End::Last => rows.next_back_ref(),
+            };
+            let Some((key, value)) = next.transpose()? else { break };
+            row(key, value)?;
         }
         Ok(())
     }

@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use logwood_index::{Direction, Entries, KeyRange, Memtable, Merge};
+use logwood_index::{Direction, Entries, KeyRange, Memtable};
 use logwood_wal::Lsn;
 use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::keyspace::{self, Keyspace};
 use crate::published::Published;
+use crate::run::{Run, Runs};
 use crate::snapshot::Snapshot;
 use crate::version::{Frozen, Levels, Table, Tables, Version};
 use crate::view::Bounds;
@@ -94,7 +95,7 @@ pub(crate) fn len_with(
     let ranges = writes.ranges_of(keyspace.0).cloned().collect();
     let mut runs = Vec::new();
     writes.scan_into(keyspace, ALL, Direction::Forward, &mut runs);
-    let entries = Box::new(Merge::new(runs, Direction::Forward));
+    let entries = Runs::new(runs, Direction::Forward);
     let below = Below((*snapshot.hold.version()?).clone());
     Ok(below.changed(Change { ranges, entries }, keyspace, length, u64::MAX)?.unwrap_or(length))
 }
@@ -130,7 +131,7 @@ pub(crate) fn after_flush(snapshot: &Snapshot, frozen: &Frozen, after: &Tables) 
 }
 
 /// The live rows in the tables of a keyspace. Where no table overlaps with another, nothing is read.
-pub(crate) fn live_rows(levels: &Levels) -> Result<u64> {
+pub(crate) fn live_rows(levels: &Arc<Levels>) -> Result<u64> {
     let mut tables: Vec<&Arc<Table>> = levels.tables().collect();
     tables.sort_by_key(|table| &table.segment.meta().min_key);
     let (mut live, mut rest) = (0, &tables[..]);
@@ -153,20 +154,17 @@ pub(crate) fn live_rows(levels: &Levels) -> Result<u64> {
 }
 
 /// The live rows within bounds in the tables of a keyspace, each of them read.
-pub(crate) fn read_live_rows(levels: &Levels, bounds: Bounds<'_>) -> Result<u64> {
+pub(crate) fn read_live_rows(levels: &Arc<Levels>, bounds: Bounds<'_>) -> Result<u64> {
     let mut runs = Vec::new();
     levels.scan_into(bounds, &[], Direction::Forward, &mut runs);
     count(runs)
 }
 
-fn count(mut runs: Vec<Box<dyn Entries + '_>>) -> Result<u64> {
-    let mut entries = match runs.len() {
-        1 => runs.remove(0),
-        _ => Box::new(Merge::new(runs, Direction::Forward)),
-    };
+fn count(runs: Vec<Run<'_>>) -> Result<u64> {
+    let mut entries = Runs::new(runs, Direction::Forward);
     let mut live = 0;
     while entries.next()? {
-        live += u64::from(entries.value().is_some());
+        live += u64::from(!entries.is_tombstone());
     }
     Ok(live)
 }
@@ -174,7 +172,7 @@ fn count(mut runs: Vec<Box<dyn Entries + '_>>) -> Result<u64> {
 /// What is written over older rows of one keyspace: ranges are deleted, then rows put and removed.
 struct Change<'a> {
     ranges: Vec<KeyRange>,
-    entries: Box<dyn Entries + 'a>,
+    entries: Runs<'a>,
 }
 
 impl Change<'_> {
@@ -215,7 +213,7 @@ impl Below {
         while change.entries.next()? {
             let key = change.entries.key();
             let was = !KeyRange::any_contains(&change.ranges, key) && self.0.get(keyspace, key)?.is_some();
-            match (was, change.entries.value().is_some()) {
+            match (was, !change.entries.is_tombstone()) {
                 (false, true) => length = length.saturating_add(1),
                 (true, false) => length = length.saturating_sub(1),
                 _ => {}

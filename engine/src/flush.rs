@@ -232,6 +232,15 @@ struct Noting<'a, R> {
     large: Vec<&'a Arc<Table>>,
 }
 
+impl<R: Entries> Noting<'_, R> {
+    fn note(&self, value: Option<&[u8]>) {
+        // Small rows that came in the place of large ones are not looked for: there may be far too many small ones.
+        if value.is_none_or(|value| value.len() as u64 >= LARGE_ENTRY_BYTES) {
+            self.large.iter().for_each(|table| table.note_newer(self.rows.key()));
+        }
+    }
+}
+
 impl<R: Entries> Entries for Noting<'_, R> {
     fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
         self.rows.next()
@@ -243,10 +252,17 @@ impl<R: Entries> Entries for Noting<'_, R> {
 
     fn value(&self) -> Option<Bytes> {
         let value = self.rows.value();
-        // Small rows that came in the place of large ones are not looked for: there may be far too many small ones.
-        if value.as_ref().is_none_or(|value| value.len() as u64 >= LARGE_ENTRY_BYTES) {
-            self.large.iter().for_each(|table| table.note_newer(self.rows.key()));
-        }
+        self.note(value.as_deref());
+        value
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.rows.is_tombstone()
+    }
+
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        let value = self.rows.value_in(buffer);
+        self.note(value);
         value
     }
 }

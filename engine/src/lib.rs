@@ -206,6 +206,7 @@ mod write_set;
 
 // A version, ranges over all it consists of, and how many rows that is.
 mod count;
+mod run;
 mod scan;
 mod version;
 
@@ -274,7 +275,7 @@ pub use value::{
     Array, DOCUMENT_BYTES_MAX, Document, Malformed, NAME_BYTES_MAX, NESTING_MAX, Object, ToDocument, ValueRef,
 };
 pub use vector::{Hit, Metric, SearchOptions, VectorSchema, VectorStats, Vectors};
-pub use view::{Bounds, Range, Row, View};
+pub use view::{Bounds, Range, Row, RowRef, View};
 
 /// The examples of the front page and of the guide to transactions, run as tests. The models run those of theirs.
 #[cfg(doctest)]

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use logwood_index::Direction;
 use logwood_wal::Lsn;
 
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::hold::Hold;
 use crate::keyspace::Keyspace;
 use crate::scan::{OwnBounds, Scan, borrow};
 use crate::version::Version;
-use crate::view::Bounds;
+use crate::view::{Bounds, Rows};
 use crate::write_set::{RowKey, WriteSet};
 
 /// Keys and ranges that were read.
@@ -100,7 +101,7 @@ impl ReadSet {
             let scan = |hold: &Arc<Hold>| Scan::new(hold.clone(), None, Keyspace(*keyspace), borrow(bounds));
             let (mut old, mut new) = (scan(then), scan(now));
             loop {
-                match (old.next().transpose()?, new.next().transpose()?) {
+                match (old.lend(Direction::Forward).transpose()?, new.lend(Direction::Forward).transpose()?) {
                     (None, None) => break,
                     (old, new) if old == new => {}
                     _ => return Ok(false),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use logwood_index::{KeyRange, Memtable};
+use logwood_index::{Direction, KeyRange, Memtable};
 use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn, Recovered};
 
 use crate::commit::{Committer, is_full};
@@ -39,6 +39,7 @@ use crate::shared::{Mode, Shared};
 use crate::spill::{Opener, Spill};
 use crate::sync::Mutex;
 use crate::version::{Frozen, Table, Tables, Trash, Version};
+use crate::view::Rows;
 
 /// Takes the lock of the database.
 fn lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>> {
@@ -433,10 +434,10 @@ fn remove(disk: &Arc<dyn Disk>, names: &[&str]) -> Result<()> {
 pub(crate) fn last_id(version: Version) -> Result<u32> {
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let mut rows = crate::scan::Scan::new(Arc::new(Hold::new(version)), None, Keyspace::KEYS, all);
-    let Some(last) = rows.next_back().transpose()? else { return Ok(0) };
-    let bytes: [u8; 4] = last.0[..].try_into().map_err(|_| Error::Row {
+    let Some((id, _)) = rows.lend(Direction::Backward).transpose()? else { return Ok(0) };
+    let bytes: [u8; 4] = id.try_into().map_err(|_| Error::Row {
         keyspace: Keyspace::KEYS.0,
-        key: last.0.escape_ascii().to_string(),
+        key: id.escape_ascii().to_string(),
         reason: "an id has 4 bytes",
     })?;
     Ok(u32::from_be_bytes(bytes))

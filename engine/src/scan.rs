@@ -7,12 +7,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries, Merge};
+use logwood_index::{Direction, Entries};
 
 use crate::error::Result;
 use crate::hold::Hold;
 use crate::keyspace::Keyspace;
-use crate::view::{Bounds, Row};
+use crate::run::Runs;
+use crate::view::{Bounds, Row, RowRef, Rows};
 use crate::write_set::WriteSet;
 
 /// Bounds that own their keys.
@@ -49,6 +50,9 @@ pub(crate) fn own(bounds: Bounds<'_>) -> OwnBounds {
     (one(bounds.0), one(bounds.1))
 }
 
+/// Runs that there is room for at once. Many more would take an allocator longer than to ask it again.
+const RUNS_USUAL: usize = 3;
+
 /// What a [`Scan`] reads.
 struct Source<'a> {
     hold: Arc<Hold>,
@@ -58,9 +62,8 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn open(&self, direction: Direction) -> Result<Box<dyn Entries + 'a>> {
-        let mut runs: Vec<Box<dyn Entries + 'a>> = Vec::new();
-        let mut hidden = Vec::new();
+    fn open(&self, direction: Direction) -> Result<Runs<'a>> {
+        let (mut runs, mut hidden) = (Vec::with_capacity(RUNS_USUAL), Vec::new());
         if let Some(own) = self.own {
             own.scan_into(self.keyspace, borrow(&self.bounds), direction, &mut runs);
             hidden = own.ranges_of(self.keyspace.0).cloned().collect();
@@ -69,10 +72,24 @@ impl<'a> Source<'a> {
             version.scan_into(self.keyspace, borrow(&self.bounds), hidden, direction, &mut runs);
             Ok(())
         })?;
-        Ok(match runs.len() {
-            1 => runs.remove(0),
-            _ => Box::new(Merge::new(runs, direction)),
-        })
+        Ok(Runs::new(runs, direction))
+    }
+}
+
+/// The merges that a range is read by.
+#[derive(Default)]
+struct Ends<'a> {
+    front: Option<Box<Runs<'a>>>,
+    back: Option<Box<Runs<'a>>>,
+}
+
+impl<'a> Ends<'a> {
+    /// The end that is read in this direction.
+    fn of(&self, direction: Direction) -> Option<&Runs<'a>> {
+        match direction {
+            Direction::Forward => self.front.as_deref(),
+            Direction::Backward => self.back.as_deref(),
+        }
     }
 }
 
@@ -82,8 +99,9 @@ impl<'a> Source<'a> {
 /// not cross.
 pub(crate) struct Scan<'a> {
     source: Source<'a>,
-    front: Option<Box<dyn Entries + 'a>>,
-    back: Option<Box<dyn Entries + 'a>>,
+    ends: Ends<'a>,
+    /// For a lent value that does not lie in one piece.
+    buffer: Vec<u8>,
     finished: bool,
 }
 
@@ -96,7 +114,7 @@ impl<'a> Scan<'a> {
     ) -> Self {
         let finished = is_empty(bounds);
         let source = Source { hold, own, keyspace, bounds: self::own(bounds) };
-        Self { source, front: None, back: None, finished }
+        Self { source, ends: Ends::default(), buffer: Vec::new(), finished }
     }
 
     /// The part of the range whose rows, or absence of rows, were seen: from the front, and from the back.
@@ -105,62 +123,72 @@ impl<'a> Scan<'a> {
         if self.finished {
             return (Some(bounds.clone()), None);
         }
-        let key = |end: &dyn Entries| Bound::Included(Bytes::copy_from_slice(end.key()));
-        let front = self.front.as_deref().map(|end| (bounds.0.clone(), key(end)));
-        let back = self.back.as_deref().map(|end| (key(end), bounds.1.clone()));
+        let key = |end: &Runs<'_>| Bound::Included(Bytes::copy_from_slice(end.key()));
+        let front = self.ends.front.as_ref().map(|end| (bounds.0.clone(), key(end)));
+        let back = self.ends.back.as_ref().map(|end| (key(end), bounds.1.clone()));
         (front, back)
     }
 
-    fn step(&mut self, direction: Direction) -> Result<Option<Row>> {
+    /// Steps from one end to the next live row; `false` if there is none, and after an error.
+    fn step(&mut self, direction: Direction) -> Result<bool> {
+        let stepped = self.step_runs(direction);
+        if !matches!(stepped, Ok(true)) {
+            self.finished = true;
+        }
+        // An error ends the range: what follows it could not be trusted to be complete.
+        if stepped.is_err() {
+            self.ends = Ends::default();
+        }
+        stepped
+    }
+
+    fn step_runs(&mut self, direction: Direction) -> Result<bool> {
         if self.finished {
-            return Ok(None);
+            return Ok(false);
         }
         self.source.hold.check()?;
         let (end, other) = match direction {
-            Direction::Forward => (&mut self.front, &self.back),
-            Direction::Backward => (&mut self.back, &self.front),
+            Direction::Forward => (&mut self.ends.front, &self.ends.back),
+            Direction::Backward => (&mut self.ends.back, &self.ends.front),
         };
-        let entries = match end {
-            Some(entries) => entries,
-            None => end.insert(self.source.open(direction)?),
+        let runs = match end {
+            Some(runs) => runs,
+            None => end.insert(Box::new(self.source.open(direction)?)),
         };
-        while entries.next()? {
-            let Some(value) = entries.value() else { continue };
-            let key = entries.key();
-            let met = other.as_ref().is_some_and(|other| match direction {
-                Direction::Forward => key >= other.key(),
-                Direction::Backward => key <= other.key(),
-            });
-            if met {
-                break;
+        while runs.next()? {
+            if runs.is_tombstone() {
+                continue;
             }
-            return Ok(Some((Bytes::copy_from_slice(key), value)));
+            let met = other.as_ref().is_some_and(|other| match direction {
+                Direction::Forward => runs.key() >= other.key(),
+                Direction::Backward => runs.key() <= other.key(),
+            });
+            return Ok(!met);
         }
-        self.finished = true;
-        Ok(None)
-    }
-
-    fn step_or_stop(&mut self, direction: Direction) -> Option<Result<Row>> {
-        let row = self.step(direction);
-        // An error ends the range: what follows it could not be trusted to be complete.
-        if row.is_err() {
-            self.finished = true;
-            (self.front, self.back) = (None, None);
-        }
-        row.transpose()
+        Ok(false)
     }
 }
 
-impl Iterator for Scan<'_> {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step_or_stop(Direction::Forward)
+impl Rows for Scan<'_> {
+    fn next(&mut self, direction: Direction) -> Option<Result<Row>> {
+        match self.step(direction) {
+            Ok(true) => {
+                let end = self.ends.of(direction)?;
+                Some(Ok((Bytes::copy_from_slice(end.key()), end.value()?)))
+            }
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
-}
 
-impl DoubleEndedIterator for Scan<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.step_or_stop(Direction::Backward)
+    fn lend(&mut self, direction: Direction) -> Option<Result<RowRef<'_>>> {
+        match self.step(direction) {
+            Ok(true) => {
+                let end = self.ends.of(direction)?;
+                Some(Ok((end.key(), end.value_in(&mut self.buffer)?)))
+            }
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 }

@@ -30,10 +30,12 @@ use logwood_wal::{Disk, Kind, Lsn, Op, OpsBuffer};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::manifest::{TableRow, decode_ranges, encode_ranges};
+use crate::run::{Run, Runs};
 use crate::shared::Shared;
 use crate::tables::{Clipped, HIDDEN_RANGES_MAX, TableWriter};
 use crate::version::{Table, Trash};
 use crate::view::Bounds;
+use crate::write_set::RowEntries;
 
 /// Sorted runs of a keyspace from which on they are merged: a get asks each of them.
 const DEPTH_MAX: usize = 16;
@@ -96,10 +98,10 @@ impl Spill {
         bounds: Bounds<'_>,
         hidden: &[KeyRange],
         direction: Direction,
-        runs: &mut Vec<Box<dyn Entries + 'a>>,
+        runs: &mut Vec<Run<'a>>,
     ) {
         let met = self.of(keyspace).iter().filter(|table| table.overlaps(bounds));
-        runs.extend(met.map(|table| table.scan(bounds, hidden, direction)));
+        runs.extend(met.map(|table| Run::Table(table.scan(bounds, hidden, direction))));
     }
 
     /// Whether there is an entry within bounds.
@@ -118,7 +120,7 @@ impl Spill {
     pub(crate) fn for_each(&self, keyspace: u32, mut tell: impl FnMut(&[u8], Option<&[u8]>)) -> Result<()> {
         let mut runs = Vec::new();
         self.scan_into(keyspace, ALL, &[], Direction::Forward, &mut runs);
-        let mut entries = Merge::new(runs, Direction::Forward);
+        let mut entries = Runs::new(runs, Direction::Forward);
         while entries.next()? {
             tell(entries.key(), entries.value().as_deref());
         }
@@ -229,14 +231,10 @@ impl Spilled {
 
     /// Writes a run of entries as tables that are newer than those before. What is older in the keyspace is merged, if
     /// there is much of it.
-    pub(crate) fn write(
-        &mut self,
-        shared: &Arc<Shared>,
-        runs: Vec<(u32, Box<dyn Entries + '_>)>,
-    ) -> Result<()> {
+    pub(crate) fn write(&mut self, shared: &Arc<Shared>, runs: Vec<(u32, RowEntries<'_>)>) -> Result<()> {
         let mut writer = TableWriter::ahead(shared);
         for (keyspace, mut entries) in runs {
-            writer.write_run(keyspace, &mut *entries, false, 0)?;
+            writer.write_run(keyspace, &mut entries, false, 0)?;
         }
         for table in writer.finish()? {
             self.spill.push(table);

@@ -213,6 +213,7 @@ impl<'a> TableWriter<'a> {
         max_lsn: Lsn,
     ) -> Result<()> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
+        let mut buffer = Vec::new();
         for row in 0_u32.. {
             if self.merges && row.is_multiple_of(ROWS_BETWEEN_LOOKS) {
                 self.step_aside()?;
@@ -220,7 +221,7 @@ impl<'a> TableWriter<'a> {
             if !run.next()? {
                 break;
             }
-            let value = run.value();
+            let value = run.value_in(&mut buffer);
             if value.is_none() && bottom {
                 continue;
             }
@@ -228,7 +229,7 @@ impl<'a> TableWriter<'a> {
                 Some(open) => open,
                 None => self.begin(keyspace)?,
             };
-            writer.add(run.key(), value.as_deref())?;
+            writer.add(run.key(), value)?;
             if writer.written_bytes() >= self.shared.options.segment_bytes {
                 self.end(id, writer, max_lsn)?;
             } else {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use logwood_index::Direction;
 use logwood_wal::Durability;
 
 use crate::count;
@@ -17,7 +18,7 @@ use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::view::sealed::Sealed;
-use crate::view::{Bounds, Range, Row, View};
+use crate::view::{Bounds, Range, Row, RowRef, Rows, View};
 use crate::write_set::WriteSet;
 
 /// Reads at one moment, writes that become visible and durable together, or not at all.
@@ -240,17 +241,13 @@ struct Tracked<'a> {
     reads: &'a Mutex<ReadSet>,
 }
 
-impl Iterator for Tracked<'_> {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.scan.next()
+impl Rows for Tracked<'_> {
+    fn next(&mut self, direction: Direction) -> Option<Result<Row>> {
+        self.scan.next(direction)
     }
-}
 
-impl DoubleEndedIterator for Tracked<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.scan.next_back()
+    fn lend(&mut self, direction: Direction) -> Option<Result<RowRef<'_>>> {
+        self.scan.lend(direction)
     }
 }
 

@@ -18,13 +18,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use logwood_index::compact::LARGE_ENTRY_BYTES;
-use logwood_index::{BlockCache, Chain, Direction, Entries, KeyRange, MemtableView, Merge, Segment};
+use logwood_index::{BlockCache, Direction, KeyRange, MemtableView, Segment};
 use logwood_wal::Lsn;
 
 use crate::count::Counts;
 use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::maintenance::Background;
+use crate::run::{self, Run, Runs};
 use crate::spill::Spill;
 use crate::sync::Mutex;
 use crate::view::Bounds;
@@ -156,35 +157,26 @@ impl Table {
         }
     }
 
-    /// The entries within `bounds` that are in none of the ranges `hidden`, nor in its own hidden ones.
-    pub(crate) fn scan<'a>(
-        &self,
-        bounds: Bounds<'_>,
-        hidden: &[KeyRange],
-        direction: Direction,
-    ) -> Box<dyn Entries + 'a> {
-        let segment = self.segment.clone();
-        if hidden.is_empty() && self.hidden.is_empty() {
-            return Box::new(segment.scan(bounds, direction));
-        }
-        let mut all = self.hidden.to_vec();
-        hidden.iter().for_each(|range| range.clone().add_to(&mut all));
-        between(bounds, &all, direction, move |bounds| Box::new(segment.scan(bounds, direction)))
+    pub(crate) fn overlaps(&self, bounds: Bounds<'_>) -> bool {
+        self.reaches(bounds.0) && self.begins_within(bounds.1)
     }
 
-    pub(crate) fn overlaps(&self, bounds: Bounds<'_>) -> bool {
-        let meta = self.segment.meta();
-        let below = match bounds.1 {
-            Bound::Included(high) => &meta.min_key[..] <= high,
-            Bound::Excluded(high) => &meta.min_key[..] < high,
+    /// Whether it has keys behind the beginning of a range.
+    pub(crate) fn reaches(&self, start: Bound<&[u8]>) -> bool {
+        match start {
+            Bound::Included(low) => &self.segment.meta().max_key[..] >= low,
+            Bound::Excluded(low) => &self.segment.meta().max_key[..] > low,
             Bound::Unbounded => true,
-        };
-        let above = match bounds.0 {
-            Bound::Included(low) => &meta.max_key[..] >= low,
-            Bound::Excluded(low) => &meta.max_key[..] > low,
+        }
+    }
+
+    /// Whether it has keys before the end of a range.
+    pub(crate) fn begins_within(&self, end: Bound<&[u8]>) -> bool {
+        match end {
+            Bound::Included(high) => &self.segment.meta().min_key[..] <= high,
+            Bound::Excluded(high) => &self.segment.meta().min_key[..] < high,
             Bound::Unbounded => true,
-        };
-        below && above
+        }
     }
 }
 
@@ -226,20 +218,16 @@ impl Levels {
 
     /// Appends the sorted runs that hold entries of a range, newest first, as far as they are not in `hidden`.
     pub(crate) fn scan_into<'a>(
-        &self,
+        self: &Arc<Self>,
         bounds: Bounds<'_>,
         hidden: &[KeyRange],
         direction: Direction,
-        runs: &mut Vec<Box<dyn Entries + 'a>>,
+        runs: &mut Vec<Run<'a>>,
     ) {
-        for (level, tables) in self.levels.iter().enumerate() {
-            let hit: Vec<_> = tables.iter().filter(|table| table.overlaps(bounds)).cloned().collect();
-            if level == 0 || hit.len() == 1 {
-                runs.extend(hit.into_iter().map(|table| table.scan(bounds, hidden, direction)));
-            } else if !hit.is_empty() {
-                runs.push(chain(hit, bounds, hidden.to_vec(), direction));
-            }
-        }
+        let newest = self.levels.first().into_iter().flatten().filter(|table| table.overlaps(bounds));
+        runs.extend(newest.map(|table| Run::Table(table.scan(bounds, hidden, direction))));
+        let others = 1..self.levels.len();
+        runs.extend(others.filter_map(|level| run::level(self, level, bounds, hidden, direction)));
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
@@ -293,15 +281,11 @@ impl Frozen {
     }
 
     /// All that it says of a keyspace, but for the ranges that it deletes.
-    pub(crate) fn entries<'a>(&self, keyspace: u32) -> Box<dyn Entries + 'a> {
+    pub(crate) fn entries<'a>(&self, keyspace: u32) -> Runs<'a> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let mut runs: Vec<Box<dyn Entries + 'a>> =
-            vec![Box::new(self.memtable.scan(keyspace, all, Direction::Forward))];
+        let mut runs = vec![Run::Memtable(self.memtable.scan(keyspace, all, Direction::Forward))];
         self.spill.scan_into(keyspace, all, &[], Direction::Forward, &mut runs);
-        match runs.len() {
-            1 => runs.remove(0),
-            _ => Box::new(Merge::new(runs, Direction::Forward)),
-        }
+        Runs::new(runs, Direction::Forward)
     }
 }
 
@@ -366,16 +350,15 @@ impl Version {
         bounds: Bounds<'_>,
         mut hidden: Vec<KeyRange>,
         direction: Direction,
-        runs: &mut Vec<Box<dyn Entries + 'a>>,
+        runs: &mut Vec<Run<'a>>,
     ) {
         for (memtable, spill) in self.places() {
             if memtable.entry_count() > 0 && hidden.is_empty() {
-                runs.push(Box::new(memtable.scan(keyspace.0, bounds, direction)));
+                runs.push(Run::Memtable(memtable.scan(keyspace.0, bounds, direction)));
             } else if memtable.entry_count() > 0 {
                 let memtable = memtable.clone();
-                runs.push(between(bounds, &hidden, direction, move |bounds| {
-                    Box::new(memtable.scan(keyspace.0, bounds, direction))
-                }));
+                let scan = move |bounds: Bounds<'_>| memtable.scan(keyspace.0, bounds, direction);
+                runs.push(Run::Parts(run::between(bounds, &hidden, direction, scan)));
             }
             if let Some(spill) = spill {
                 spill.scan_into(keyspace.0, bounds, &hidden, direction, runs);
@@ -416,33 +399,4 @@ impl Version {
     fn spilled_since(&self, since: Lsn) -> impl Iterator<Item = &Frozen> {
         self.frozen.iter().filter(move |frozen| frozen.lsn > since && !frozen.spill.is_empty())
     }
-}
-
-/// What `scan` gives for each stretch of `bounds` that is in none of the ranges `hidden`, one behind the other.
-fn between<'a>(
-    bounds: Bounds<'_>,
-    hidden: &[KeyRange],
-    direction: Direction,
-    scan: impl Fn(Bounds<'_>) -> Box<dyn Entries + 'a> + Send + 'a,
-) -> Box<dyn Entries + 'a> {
-    let mut gaps = KeyRange::gaps(bounds, hidden);
-    if direction == Direction::Backward {
-        gaps.reverse();
-    }
-    Box::new(Chain::new(gaps.into_iter().map(move |gap| scan(crate::scan::borrow(&gap)))))
-}
-
-/// The tables of one level, one behind the other.
-fn chain<'a>(
-    mut tables: Vec<Arc<Table>>,
-    bounds: Bounds<'_>,
-    hidden: Vec<KeyRange>,
-    direction: Direction,
-) -> Box<dyn Entries + 'a> {
-    if direction == Direction::Backward {
-        tables.reverse();
-    }
-    let bounds = crate::scan::own(bounds);
-    let open = move |table: Arc<Table>| table.scan(crate::scan::borrow(&bounds), &hidden, direction);
-    Box::new(Chain::new(tables.into_iter().map(open)))
 }

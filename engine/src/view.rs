@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
+use logwood_index::Direction;
 
 use crate::error::Result;
 use crate::keyspace::Keyspace;
@@ -12,6 +13,9 @@ pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// A row: key and value.
 pub type Row = (Bytes, Bytes);
+
+/// A row that is lent: key and value.
+pub type RowRef<'a> = (&'a [u8], &'a [u8]);
 
 /// Something consistent to read from: a [`Snapshot`](crate::Snapshot), or a
 /// [`Transaction`](crate::Transaction), which also sees its own writes and remembers what it read.
@@ -61,7 +65,11 @@ pub trait View: sealed::Sealed {
     /// # Errors
     /// As [`View::range`].
     fn count(&self, keyspace: Keyspace, bounds: Bounds<'_>) -> Result<u64> {
-        self.range(keyspace, bounds)?.try_fold(0, |rows, row| row.map(|_| rows + 1))
+        let (mut range, mut rows) = (self.range(keyspace, bounds)?, 0);
+        while range.next_ref().transpose()?.is_some() {
+            rows += 1;
+        }
+        Ok(rows)
     }
 
     /// The commit up to which this view sees.
@@ -81,14 +89,56 @@ pub trait View: sealed::Sealed {
     }
 }
 
+/// What a [`Range`] reads.
+pub(crate) trait Rows: Send {
+    /// The next row in a direction, to be kept.
+    fn next(&mut self, direction: Direction) -> Option<Result<Row>>;
+
+    /// The same, lent.
+    fn lend(&mut self, direction: Direction) -> Option<Result<RowRef<'_>>>;
+}
+
 /// Rows in key order; an iterator that can be read from both ends.
+///
+/// Rows that are only looked at are better borrowed: [`next_ref`](Self::next_ref) and
+/// [`next_back_ref`](Self::next_back_ref) copy no key and count no reference, which takes up to half of the time. They
+/// may be mixed with the iterator's methods.
+///
+/// ```
+/// use logwood::{Database, Options, View};
+///
+/// let db = Database::open("memory://", Options::new())?;
+/// let words = db.keyspace("words")?;
+/// db.transact(|tx| {
+///     tx.put(words, b"log", b"Stamm")?;
+///     tx.put(words, b"wood", b"Holz")
+/// })?;
+/// let snapshot = db.snapshot();
+/// let mut rows = snapshot.prefix(words, b"")?;
+/// let mut longest = 0;
+/// while let Some((_, word)) = rows.next_ref().transpose()? {
+///     longest = longest.max(word.len());
+/// }
+/// assert_eq!(longest, 5);
+/// # Ok::<(), logwood::Error>(())
+/// ```
 pub struct Range<'a> {
-    rows: Box<dyn DoubleEndedIterator<Item = Result<Row>> + Send + 'a>,
+    rows: Box<dyn Rows + 'a>,
 }
 
 impl<'a> Range<'a> {
-    pub(crate) fn new(rows: impl DoubleEndedIterator<Item = Result<Row>> + Send + 'a) -> Self {
+    pub(crate) fn new(rows: impl Rows + 'a) -> Self {
         Self { rows: Box::new(rows) }
+    }
+
+    /// The next row, lent until the range is asked again.
+    pub fn next_ref(&mut self) -> Option<Result<RowRef<'_>>> {
+        self.rows.lend(Direction::Forward)
+    }
+
+    /// The next row from the back, lent until the range is asked again.
+    pub fn next_back_ref(&mut self) -> Option<Result<RowRef<'_>>> {
+        self.rows.lend(Direction::Backward)
     }
 }
 
@@ -96,13 +146,13 @@ impl Iterator for Range<'_> {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.rows.next()
+        self.rows.next(Direction::Forward)
     }
 }
 
 impl DoubleEndedIterator for Range<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.rows.next_back()
+        self.rows.next(Direction::Backward)
     }
 }
 

@@ -8,14 +8,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use logwood_index::{Direction, Entries, KeyRange};
+use logwood_index::{Direction, KeyRange};
 use logwood_wal::{Kind, Op, OpsBuffer};
 
+pub(crate) use self::rows::RowEntries;
 use self::rows::Rows;
 use crate::counter;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
 use crate::limits;
+use crate::run::Run;
 use crate::shared::Shared;
 use crate::spill::{Spill, Spilled};
 use crate::view::Bounds;
@@ -277,10 +279,7 @@ impl WriteSet {
 
     fn write_ahead(&mut self, shared: &Arc<Shared>) -> Result<()> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let run = |keyspace| {
-            let rows = self.rows.scan(keyspace, all, Direction::Forward);
-            (keyspace, Box::new(rows) as Box<dyn Entries + '_>)
-        };
+        let run = |keyspace| (keyspace, self.rows.scan(keyspace, all, Direction::Forward));
         self.spilled.write(shared, self.rows.keyspaces().into_iter().map(run).collect())?;
         for (op, _) in self.rows.iter() {
             self.bytes -= ROW_BYTES + op.key.len() + op.value.len();
@@ -328,9 +327,9 @@ impl WriteSet {
         keyspace: Keyspace,
         bounds: Bounds<'_>,
         direction: Direction,
-        runs: &mut Vec<Box<dyn Entries + 'a>>,
+        runs: &mut Vec<Run<'a>>,
     ) {
-        runs.push(Box::new(self.rows.scan(keyspace.0, bounds, direction)));
+        runs.push(Run::Own(self.rows.scan(keyspace.0, bounds, direction)));
         self.spill().scan_into(keyspace.0, bounds, &[], direction, runs);
     }
 }

@@ -23,7 +23,8 @@ enum Op {
     Pop(u8, bool, u8),
     RollBack(u8, Vec<u8>),
     Get(u8, Vec<u8>),
-    Range(u8, Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
+    /// Steps, each from the front or the back, of rows that are kept or lent.
+    Range(u8, Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<(bool, bool)>),
     Lengths,
     Snapshot,
     VerifySnapshots,
@@ -66,8 +67,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0u8..3, any::<bool>(), 0u8..12).prop_map(|(space, front, count)| Op::Pop(space, front, count)),
         1 => (0u8..3, key()).prop_map(|(space, key)| Op::RollBack(space, key)),
         6 => (0u8..3, key()).prop_map(|(space, key)| Op::Get(space, key)),
-        6 => (0u8..3, bound(), bound(), proptest::collection::vec(any::<bool>(), 0..60))
-            .prop_map(|(space, low, high, ends)| Op::Range(space, low, high, ends)),
+        6 => (0u8..3, bound(), bound(), proptest::collection::vec(any::<(bool, bool)>(), 0..60))
+            .prop_map(|(space, low, high, steps)| Op::Range(space, low, high, steps)),
         4 => Just(Op::Lengths),
         2 => Just(Op::Snapshot),
         2 => Just(Op::VerifySnapshots),
@@ -133,7 +134,7 @@ impl Twin {
         assert_eq!(lengths, maps.iter().map(|map| map.len() as u64).collect::<Vec<_>>());
     }
 
-    fn range(&self, space: usize, low: &Bound<Vec<u8>>, high: &Bound<Vec<u8>>, ends: &[bool]) {
+    fn range(&self, space: usize, low: &Bound<Vec<u8>>, high: &Bound<Vec<u8>>, steps: &[(bool, bool)]) {
         let snapshot = self.db().snapshot();
         let bounds = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
         let mut found = snapshot.range(self.spaces[space], bounds).unwrap();
@@ -141,15 +142,16 @@ impl Twin {
         let expected: Vec<_> = self.maps[space].iter().filter(|(key, _)| within(key)).collect();
         assert_eq!(snapshot.count(self.spaces[space], bounds).unwrap(), expected.len() as u64);
         let mut expected = expected.into_iter();
-        for front in ends {
-            let (found, expected) = if *front {
-                (found.next(), expected.next())
+        for (front, lent) in steps {
+            let expected = if *front { expected.next() } else { expected.next_back() };
+            let expected = expected.map(|(key, value)| (&key[..], &value[..]));
+            if *lent {
+                let row = if *front { found.next_ref() } else { found.next_back_ref() };
+                assert_eq!(row.transpose().unwrap(), expected);
             } else {
-                (found.next_back(), expected.next_back())
-            };
-            let found = found.map(|row| row.unwrap());
-            let found = found.as_ref().map(|(key, value)| (&key[..], &value[..]));
-            assert_eq!(found, expected.map(|(key, value)| (&key[..], &value[..])));
+                let row = if *front { found.next() } else { found.next_back() }.transpose().unwrap();
+                assert_eq!(row.as_ref().map(|(key, value)| (&key[..], &value[..])), expected);
+            }
         }
     }
 
@@ -175,6 +177,11 @@ impl Twin {
             let expected: Vec<_> =
                 self.maps[space].iter().map(|(k, v)| (k.clone().into(), v.clone().into())).collect();
             assert_eq!(seen, expected, "as the transaction itself sees it");
+            let (mut lent, mut backward) = (tx.prefix(keyspace, b"")?, seen.iter().rev());
+            while let Some((key, value)) = lent.next_back_ref().transpose()? {
+                assert_eq!(backward.next().map(|(key, value)| (&key[..], &value[..])), Some((key, value)));
+            }
+            assert!(backward.next().is_none());
             assert_eq!(tx.len(keyspace)?, expected.len() as u64);
             for (key, _) in before {
                 assert_eq!(tx.get(keyspace, key)?.as_deref(), self.maps[space].get(key).map(Vec::as_slice));
@@ -240,7 +247,7 @@ impl Twin {
                 let found = self.db().snapshot().get(self.spaces[space], &key).unwrap();
                 assert_eq!(found.as_deref(), self.maps[space].get(&key).map(Vec::as_slice));
             }
-            Op::Range(space, low, high, ends) => self.range(usize::from(space), &low, &high, &ends),
+            Op::Range(space, low, high, steps) => self.range(usize::from(space), &low, &high, &steps),
             Op::Lengths => self.verify_lengths(&self.db().snapshot(), &self.maps),
             Op::Snapshot => self.snapshots.push((self.db().snapshot(), self.maps.clone())),
             Op::VerifySnapshots => {

@@ -80,6 +80,10 @@ fn a_get_lends_the_value_wherever_it_is() {
     for _ in ["memtable", "segment"] {
         let [first, second] = [(), ()].map(|()| db.snapshot().get(space, b"key").unwrap().unwrap());
         assert!(first == value(1, 1) && first.as_ptr() == second.as_ptr());
+        let view = db.snapshot();
+        let mut range = view.prefix(space, b"").unwrap();
+        let (key, lent) = range.next_ref().unwrap().unwrap();
+        assert!(key == b"key" && lent == first && lent.as_ptr() == first.as_ptr());
         db.flush().unwrap();
         assert!(first == second, "what was lent stays");
     }

@@ -50,7 +50,7 @@ pub mod vector;
 pub use error::{Error, Result};
 pub use head::head_of;
 pub use key_range::KeyRange;
-pub use memtable::{Memtable, MemtableView};
+pub use memtable::{Memtable, MemtableEntries, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};
 pub use segment::{
     BlockCache, BlockCacheStats, Compression, LostKeys, Segment, SegmentEntries, SegmentMeta, SegmentOptions,

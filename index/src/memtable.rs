@@ -123,11 +123,10 @@ impl Memtable {
         // IMPORTANT: first what can fail.
         let value = encode_end(whole.end.as_deref());
         with_keyspace(keyspace, &whole.start, |key| self.ranges.insert(lsn, key, Some(&value)))?;
-        let (start, end) = bounds_in(keyspace, (Bound::Excluded(&whole.start), whole.bounds().1));
-        self.ranges.remove_range((as_slice(&start), as_slice(&end)));
+        let behind = (Bound::Excluded(&whole.start[..]), whole.bounds().1);
+        with_bounds(keyspace, behind, |bounds| self.ranges.remove_range(bounds));
         self.ranges_view = self.ranges.publish();
-        let (start, end) = bounds_in(keyspace, range.bounds());
-        self.tree.remove_range((as_slice(&start), as_slice(&end)));
+        with_bounds(keyspace, range.bounds(), |bounds| self.tree.remove_range(bounds));
         self.max_lsn = self.max_lsn.max(lsn);
         Ok(())
     }
@@ -178,7 +177,15 @@ impl MemtableView {
 
     /// Whether a key that has no entry here was deleted with a range: no older place need be asked.
     pub fn hides(&self, keyspace: u32, key: &[u8]) -> bool {
-        self.range_of(keyspace, key).is_some()
+        if self.ranges.is_empty() {
+            return false;
+        }
+        let before = with_keyspace(keyspace, key, |key| self.ranges.get_at_or_before(key));
+        before.filter(|range| range.cmp_key(&keyspace.to_be_bytes()).is_ge()).is_some_and(|range| {
+            let mut end = Vec::new();
+            let end = range.value_in(&mut end).unwrap_or_default();
+            end.get(1..).is_none_or(|end| key < end)
+        })
     }
 
     /// The deleted ranges that meet `bounds`, ascending, with gaps between them.
@@ -206,8 +213,7 @@ impl MemtableView {
 
     /// The LSN of the last commit that touched a key within `bounds`, as far as is known; `None` if none did.
     pub fn newest_in(&self, keyspace: u32, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<u64> {
-        let (start, end) = bounds_in(keyspace, bounds);
-        let own = self.tree.newest_in((as_slice(&start), as_slice(&end)));
+        let own = with_bounds(keyspace, bounds, |bounds| self.tree.newest_in(bounds));
         let ranges = ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap);
         ranges.into_iter().map(|(lsn, _)| lsn).chain(own).max()
     }
@@ -218,8 +224,7 @@ impl MemtableView {
         if self.max_lsn <= than {
             return false;
         }
-        let (start, end) = bounds_in(keyspace, bounds);
-        self.tree.any_newer((as_slice(&start), as_slice(&end)), than)
+        with_bounds(keyspace, bounds, |bounds| self.tree.any_newer(bounds, than))
             || ranges_in(&self.ranges, keyspace, bounds, Reach::Overlap).iter().any(|(lsn, _)| *lsn > than)
     }
 
@@ -231,8 +236,7 @@ impl MemtableView {
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
         direction: Direction,
     ) -> MemtableEntries {
-        let (start, end) = bounds_in(keyspace, bounds);
-        let range = self.tree.range((as_slice(&start), as_slice(&end)), direction);
+        let range = with_bounds(keyspace, bounds, |bounds| self.tree.range(bounds, direction));
         MemtableEntries { range, key: Vec::new() }
     }
 
@@ -287,6 +291,14 @@ impl Entries for MemtableEntries {
 
     fn value(&self) -> Option<Bytes> {
         self.range.entry()?.value()
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.range.entry().is_none_or(|entry| entry.is_tombstone())
+    }
+
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.range.entry()?.value_in(buffer)
     }
 }
 
@@ -343,8 +355,8 @@ fn ranges_in(
         });
         found.extend(reaches.then_some((lsn, range)));
     }
-    let (start, end) = bounds_in(keyspace, (Bound::Included(low_key), high));
-    let mut within = ranges.range((as_slice(&start), as_slice(&end)), Direction::Forward);
+    let bounds = (Bound::Included(low_key), high);
+    let mut within = with_bounds(keyspace, bounds, |bounds| ranges.range(bounds, Direction::Forward));
     while let Some(entry) = within.next() {
         found.extend(decode_range(keyspace, entry));
     }
@@ -377,26 +389,28 @@ fn with_keyspace<T>(keyspace: u32, key: &[u8], with: impl FnOnce(&[u8]) -> T) ->
     with(whole)
 }
 
-/// Bounds within one keyspace as bounds within the tree.
-fn bounds_in(keyspace: u32, (start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let prefix = keyspace.to_be_bytes();
-    let whole = |key: &[u8]| [&prefix, key].concat();
-    let start = match start {
-        Bound::Unbounded => Bound::Included(prefix.to_vec()),
-        start => start.map(whole),
+/// Calls `with` with bounds within one keyspace as bounds within the tree.
+fn with_bounds<T>(
+    keyspace: u32,
+    (start, end): (Bound<&[u8]>, Bound<&[u8]>),
+    with: impl FnOnce((Bound<&[u8]>, Bound<&[u8]>)) -> T,
+) -> T {
+    // What has no end in its keyspace ends where the next one begins.
+    let (last, end) = match (end, keyspace.checked_add(1)) {
+        (Bound::Unbounded, Some(next)) => (next, Bound::Excluded(&[][..])),
+        (end, _) => (keyspace, end),
     };
-    let end = match end {
-        Bound::Unbounded => match keyspace.checked_add(1) {
-            Some(next) => Bound::Excluded(next.to_be_bytes().to_vec()),
-            None => Bound::Unbounded,
-        },
-        end => end.map(whole),
-    };
-    (start, end)
+    with_bound(keyspace, if start == Bound::Unbounded { Bound::Included(&[]) } else { start }, |start| {
+        with_bound(last, end, |end| with((start, end)))
+    })
 }
 
-fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    bound.as_ref().map(Vec::as_slice)
+fn with_bound<T>(keyspace: u32, bound: Bound<&[u8]>, with: impl FnOnce(Bound<&[u8]>) -> T) -> T {
+    match bound {
+        Bound::Included(key) => with_keyspace(keyspace, key, |key| with(Bound::Included(key))),
+        Bound::Excluded(key) => with_keyspace(keyspace, key, |key| with(Bound::Excluded(key))),
+        Bound::Unbounded => with(Bound::Unbounded),
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,20 @@ pub trait Entries: Send {
     /// The value of the entry that the run stands on, `None` for a tombstone. Meaningful only after `next`
     /// said `true`. Costs nothing until called.
     fn value(&self) -> Option<Bytes>;
+
+    /// Whether that is a tombstone.
+    fn is_tombstone(&self) -> bool {
+        self.value().is_none()
+    }
+
+    /// The same value, lent: from where it lies if it lies there in one piece, else from `buffer`, which it is copied
+    /// to. No reference is counted, and at most the buffer is allocated.
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        let value = self.value()?;
+        buffer.clear();
+        buffer.extend_from_slice(&value);
+        Some(buffer)
+    }
 }
 
 impl<E: Entries + ?Sized> Entries for Box<E> {
@@ -54,25 +68,33 @@ impl<E: Entries + ?Sized> Entries for Box<E> {
     fn value(&self) -> Option<Bytes> {
         (**self).value()
     }
+
+    fn is_tombstone(&self) -> bool {
+        (**self).is_tombstone()
+    }
+
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        (**self).value_in(buffer)
+    }
 }
 
 /// Runs read one behind the other, each opened when the one before it has ended.
 ///
 /// For the files of one level, whose key ranges are disjoint: one run for the merge instead of many. The runs
 /// must come in the order of the direction in which they are read.
-pub struct Chain<'a, I> {
+pub struct Chain<I: Iterator> {
     rest: Fuse<I>,
-    current: Option<Box<dyn Entries + 'a>>,
+    current: Option<I::Item>,
 }
 
-impl<'a, I: Iterator<Item = Box<dyn Entries + 'a>> + Send> Chain<'a, I> {
+impl<I: Iterator<Item: Entries> + Send> Chain<I> {
     /// A run of all the entries of `runs`.
     pub fn new(runs: impl IntoIterator<IntoIter = I>) -> Self {
         Self { rest: runs.into_iter().fuse(), current: None }
     }
 }
 
-impl<'a, I: Iterator<Item = Box<dyn Entries + 'a>> + Send> Entries for Chain<'a, I> {
+impl<I: Iterator<Item: Entries> + Send> Entries for Chain<I> {
     fn next(&mut self) -> Result<bool, Error> {
         loop {
             if let Some(current) = &mut self.current
@@ -94,24 +116,36 @@ impl<'a, I: Iterator<Item = Box<dyn Entries + 'a>> + Send> Entries for Chain<'a,
     fn value(&self) -> Option<Bytes> {
         self.current.as_ref().and_then(|run| run.value())
     }
+
+    fn is_tombstone(&self) -> bool {
+        self.current.as_ref().is_none_or(|run| run.is_tombstone())
+    }
+
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.current.as_ref().and_then(|run| run.value_in(buffer))
+    }
 }
 
-/// One run of the merge: a source and the head of the key that it stands on.
-struct Run<'a> {
-    entries: Box<dyn Entries + 'a>,
-    /// The first eight bytes of the key, big-endian, zeros behind a shorter key: settles most comparisons
-    /// without a call into the source.
+/// A run in its place of the heap.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The first eight bytes of the key that the run stands on, big-endian, zeros behind a shorter key: settles most
+    /// comparisons without a look at the run.
     head: u64,
-    /// Place among the sources: smaller is newer.
+    /// Which of the runs it is: smaller is newer.
     age: usize,
 }
 
 /// Several runs read as one; see the module's invariants.
 ///
-/// The runs form a binary heap whose root is the run that stands on the entry yielded. Stepping costs at most
-/// two comparisons for each level of the heap, and none for a single run.
-pub struct Merge<'a> {
-    heap: Vec<Run<'a>>,
+/// The runs form a binary heap whose root is the run that stands on the entry yielded. A step of a run that goes on
+/// being the root costs one comparison, any other one two for each level of the heap, and that of a single run none.
+pub struct Merge<E> {
+    runs: Vec<E>,
+    /// Runs that have not ended.
+    heap: Vec<Place>,
+    /// Of the two places below the root, the one that comes first; 0 if there is none.
+    second: usize,
     direction: Direction,
     state: State,
 }
@@ -122,94 +156,110 @@ enum State {
     Failed(Error),
 }
 
-impl<'a> Merge<'a> {
-    /// The merge of `sources`, which come newest first and are read in `direction`.
-    pub fn new(sources: Vec<Box<dyn Entries + 'a>>, direction: Direction) -> Self {
-        let heap =
-            sources.into_iter().enumerate().map(|(age, entries)| Run { entries, head: 0, age }).collect();
-        Self { heap, direction, state: State::Unread }
+impl<E: Entries> Merge<E> {
+    /// The merge of `runs`, which come newest first and are read in `direction`.
+    pub fn new(runs: Vec<E>, direction: Direction) -> Self {
+        Self { runs, heap: Vec::new(), second: 0, direction, state: State::Unread }
     }
 
-    /// Steps every source to its first entry and builds the heap.
+    /// Steps every run to its first entry and builds the heap.
     fn start(&mut self) -> Result<(), Error> {
-        for at in (0..self.heap.len()).rev() {
-            if !self.heap[at].step()? {
-                self.heap.swap_remove(at);
+        self.heap.reserve_exact(self.runs.len());
+        for (age, run) in self.runs.iter_mut().enumerate() {
+            if run.next()? {
+                self.heap.push(Place { head: head_of(run.key()), age });
             }
         }
         for at in (0..self.heap.len() / 2).rev() {
             self.sift_down(at);
         }
+        self.second = self.first_child(0);
         Ok(())
     }
 
     /// Steps the root and every run that stands on the root's key.
     fn advance(&mut self) -> Result<(), Error> {
         // An equal key can only be directly below the root: whatever lies between would be equal too.
-        while let Some(child) = self.first_child(0)
-            && self.heap[child].same_key(&self.heap[0])
-        {
-            self.step_at(child)?;
+        while self.second != 0 && self.same_key(self.second, 0) {
+            self.step_at(self.second)?;
         }
         if self.heap.is_empty() { Ok(()) } else { self.step_at(0) }
     }
 
     /// Steps the run at `at` of the heap and puts what comes in order there.
     fn step_at(&mut self, at: usize) -> Result<(), Error> {
-        if !self.heap[at].step()? {
+        let Place { head, age } = &mut self.heap[at];
+        let run = &mut self.runs[*age];
+        if run.next()? {
+            *head = head_of(run.key());
+            if at == 0 && (self.second == 0 || self.is_below(0, self.second)) {
+                return Ok(());
+            }
+        } else {
             self.heap.swap_remove(at);
         }
         self.sift_down(at);
+        self.second = self.first_child(0);
         Ok(())
     }
 
-    /// Of the runs directly below `at`, the one that comes first.
-    fn first_child(&self, at: usize) -> Option<usize> {
+    /// Of the places directly below `at`, the one that comes first; 0 if there is none.
+    fn first_child(&self, at: usize) -> usize {
         let (left, right) = (2 * at + 1, 2 * at + 2);
         if right < self.heap.len() && self.comes_before(right, left) {
-            Some(right)
+            right
         } else if left < self.heap.len() {
-            Some(left)
+            left
         } else {
-            None
+            0
         }
     }
 
     fn sift_down(&mut self, mut at: usize) {
-        while let Some(child) = self.first_child(at)
-            && self.comes_before(child, at)
-        {
+        loop {
+            let child = self.first_child(at);
+            if child == 0 || !self.comes_before(child, at) {
+                return;
+            }
             self.heap.swap(child, at);
             at = child;
         }
     }
 
+    fn key_at(&self, at: usize) -> &[u8] {
+        self.runs[self.heap[at].age].key()
+    }
+
+    fn same_key(&self, a: usize, b: usize) -> bool {
+        self.heap[a].head == self.heap[b].head && self.key_at(a) == self.key_at(b)
+    }
+
+    /// Whether the heads alone say that `a` comes before `b`.
+    fn is_below(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.heap[a].head, self.heap[b].head);
+        match self.direction {
+            Direction::Forward => a < b,
+            Direction::Backward => a > b,
+        }
+    }
+
     fn comes_before(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.heap[a], &self.heap[b]);
-        let by_key = a.head.cmp(&b.head).then_with(|| a.entries.key().cmp(b.entries.key()));
+        let (first, second) = (&self.heap[a], &self.heap[b]);
+        let by_key = first.head.cmp(&second.head).then_with(|| self.key_at(a).cmp(self.key_at(b)));
         let by_key = match self.direction {
             Direction::Forward => by_key,
             Direction::Backward => by_key.reverse(),
         };
-        by_key.then(a.age.cmp(&b.age)) == Ordering::Less
+        by_key.then(first.age.cmp(&second.age)) == Ordering::Less
+    }
+
+    /// The run that stands on the entry yielded.
+    fn root(&self) -> Option<&E> {
+        self.heap.first().map(|place| &self.runs[place.age])
     }
 }
 
-impl Run<'_> {
-    fn step(&mut self) -> Result<bool, Error> {
-        let alive = self.entries.next()?;
-        if alive {
-            self.head = head_of(self.entries.key());
-        }
-        Ok(alive)
-    }
-
-    fn same_key(&self, other: &Self) -> bool {
-        self.head == other.head && self.entries.key() == other.entries.key()
-    }
-}
-
-impl Entries for Merge<'_> {
+impl<E: Entries> Entries for Merge<E> {
     fn next(&mut self) -> Result<bool, Error> {
         let stepped = match &self.state {
             State::Reading => self.advance(),
@@ -229,10 +279,18 @@ impl Entries for Merge<'_> {
     }
 
     fn key(&self) -> &[u8] {
-        self.heap.first().map_or(&[], |run| run.entries.key())
+        self.root().map_or(&[], |run| run.key())
     }
 
     fn value(&self) -> Option<Bytes> {
-        self.heap.first().and_then(|run| run.entries.value())
+        self.root().and_then(|run| run.value())
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.root().is_none_or(|run| run.is_tombstone())
+    }
+
+    fn value_in<'v>(&'v self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.root().and_then(|run| run.value_in(buffer))
     }
 }

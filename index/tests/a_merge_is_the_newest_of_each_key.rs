@@ -22,8 +22,10 @@ fn segment(map: &Map) -> Arc<Segment> {
 }
 
 fn read(mut run: impl Entries) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut found = Vec::new();
+    let (mut found, mut buffer) = (Vec::new(), Vec::new());
     while run.next().unwrap() {
+        assert_eq!(run.value_in(&mut buffer), run.value().as_deref());
+        assert_eq!(run.is_tombstone(), run.value().is_none());
         found.push((run.key().to_vec(), run.value().map(Into::into)));
     }
     assert!(!run.next().unwrap());
@@ -88,7 +90,7 @@ impl Entries for Failing {
 #[test]
 fn an_error_of_one_run_ends_the_merge_for_good() {
     let map = (0..9u8).map(|n| (vec![n, n], None)).collect();
-    let sound = Box::new(segment(&map).scan(ALL, Direction::Forward));
+    let sound = Box::new(segment(&map).scan(ALL, Direction::Forward)) as Box<dyn Entries>;
     let mut merge = Merge::new(vec![sound, Box::new(Failing(0))], Direction::Forward);
     let mut steps = 0;
     while merge.next().is_ok() {

@@ -72,7 +72,8 @@ fn move_model(keys: &[Vec<u8>], at: Option<usize>, step: &Move) -> Option<usize>
 
 fn check(tree: &mut Tree, keys: &BTreeSet<Vec<u8>>, steps: &[Move]) {
     let keys: Vec<_> = keys.iter().cloned().collect();
-    let mut cursor = tree.publish().cursor();
+    let snapshot = tree.publish();
+    let mut cursor = snapshot.cursor();
     let (mut at, mut buffer) = (None, Vec::new());
     for step in steps {
         at = move_model(&keys, at, step);
@@ -82,6 +83,13 @@ fn check(tree: &mut Tree, keys: &BTreeSet<Vec<u8>>, steps: &[Move]) {
             &buffer
         });
         assert_eq!(key, at.map(|at| &keys[at]), "{step:?}");
+        if let Move::AtOrBefore(key) = step {
+            let found = snapshot.get_at_or_before(key);
+            assert!(
+                found.is_some() == at.is_some()
+                    && at.is_none_or(|at| found.unwrap().cmp_key(&keys[at]).is_eq())
+            );
+        }
     }
 }
 

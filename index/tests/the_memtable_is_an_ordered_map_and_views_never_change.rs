@@ -100,8 +100,10 @@ fn expected_rows(model: &Model, keyspace: u32, bounds: &Bounds) -> Vec<Row> {
 
 fn rows(view: &MemtableView, keyspace: u32, bounds: &Bounds, direction: Direction) -> Vec<Row> {
     let mut scan = view.scan(keyspace, as_slices(bounds), direction);
-    let mut rows = Vec::new();
+    let (mut rows, mut buffer) = (Vec::new(), Vec::new());
     while scan.next().is_ok_and(|any| any) {
+        assert_eq!(scan.value_in(&mut buffer), scan.value().as_deref());
+        assert_eq!(scan.is_tombstone(), scan.value().is_none());
         rows.push((scan.key().to_vec(), scan.value().map(Vec::from), scan.lsn()));
     }
     assert!(scan.next().is_ok_and(|any| !any), "the end of a scan is its end");

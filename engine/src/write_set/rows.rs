@@ -366,4 +366,12 @@ impl Entries for RowEntries<'_> {
         let (op, shared) = self.current.filter(|(op, _)| op.kind == Kind::Put)?;
         Some(shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(op.value)))
     }
+
+    fn is_tombstone(&self) -> bool {
+        self.current.is_none_or(|(op, _)| op.kind != Kind::Put)
+    }
+
+    fn value_in<'v>(&'v self, _: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.current.filter(|(op, _)| op.kind == Kind::Put).map(|(op, _)| op.value)
+    }
 }

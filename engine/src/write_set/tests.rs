@@ -127,6 +127,8 @@ impl Model {
                 set.scan_into(Keyspace(keyspace), bounds, direction, &mut runs);
                 let mut run = runs.remove(0);
                 while run.next().unwrap() {
+                    assert_eq!(run.value_in(&mut Vec::new()), run.value().as_deref());
+                    assert_eq!(run.is_tombstone(), run.value().is_none());
                     found.push((run.key().to_vec(), run.value().map(|value| value.to_vec())));
                 }
                 assert!(!run.next().unwrap());

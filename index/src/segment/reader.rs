@@ -251,6 +251,9 @@ impl Segment {
     /// The bytes of a block as they lie in the file, whose checksum fits.
     pub(super) fn block_bytes(&self, number: usize) -> Result<&[u8], Error> {
         let bytes = &self.bytes[self.index.range(number)];
+        if self.footer.codecs.unwrap_or(0) == 0 {
+            block::touch(bytes);
+        }
         // Relaxed is enough: the bit says only that these bytes, which never change, were seen to be sound.
         let (word, bit) = (&self.sound[number / 64], 1 << (number % 64));
         if word.load(Ordering::Relaxed) & bit == 0 {

@@ -8,11 +8,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    block::{Block, Entry},
+    SegmentMeta,
+    block::{Block, Entry, PARTS_DO_NOT_FIT},
     format::Reason,
     reader::{Raw, Segment, owned},
 };
 use crate::{Direction, Entries, Error};
+
+/// Room for most keys from the beginning.
+const KEY_BYTES_USUAL: usize = 64;
 
 /// The entries of a segment within bounds; see [`Segment::scan`].
 ///
@@ -34,6 +38,9 @@ pub struct SegmentEntries {
     places: Range<usize>,
     /// The block as it was before it was compressed, if it was.
     unpacked: Option<Bytes>,
+    /// Where in the file, or in `unpacked`, the block lies, and its measures.
+    within: Range<usize>,
+    count: usize,
     prefix_bytes: usize,
     key: Vec<u8>,
     /// Where in the file, or in `unpacked`, the value lies; `None` for a tombstone.
@@ -47,6 +54,11 @@ impl SegmentEntries {
         direction: Direction,
     ) -> Self {
         let blocks = blocks_within(&segment, start, end);
+        let SegmentMeta { min_key, max_key, .. } = segment.meta();
+        // A bound beyond all keys is none.
+        let start =
+            if bound_key(start).is_some_and(|start| start < min_key) { Bound::Unbounded } else { start };
+        let end = if bound_key(end).is_some_and(|end| end > max_key) { Bound::Unbounded } else { end };
         Self {
             direction,
             start: start.map(<[u8]>::to_vec),
@@ -57,8 +69,10 @@ impl SegmentEntries {
             block: 0,
             places: 0..0,
             unpacked: None,
+            within: 0..0,
+            count: 0,
             prefix_bytes: 0,
-            key: Vec::new(),
+            key: Vec::with_capacity(KEY_BYTES_USUAL),
             value: None,
             segment,
         }
@@ -87,12 +101,15 @@ impl SegmentEntries {
             Raw::Mapped(bytes) => bytes,
             Raw::Unpacked(bytes) => &bytes[..],
         };
-        let decoded =
-            Block::decode(bytes).and_then(|found| Ok((found.prefix, self.places_within(block, &found)?)));
-        let (prefix, places) = decoded.map_err(|reason| self.segment.corrupt_block(block, reason))?;
+        let decoded = Block::decode(bytes).and_then(|found| Ok((found, self.places_within(block, &found)?)));
+        let (found, places) = decoded.map_err(|reason| self.segment.corrupt_block(block, reason))?;
         self.key.clear();
-        self.key.extend_from_slice(prefix);
-        self.prefix_bytes = prefix.len();
+        self.key.extend_from_slice(found.prefix);
+        (self.count, self.prefix_bytes) = (found.count(), found.prefix.len());
+        self.within = match &raw {
+            Raw::Mapped(_) => self.segment.index.range(block),
+            Raw::Unpacked(bytes) => 0..bytes.len(),
+        };
         self.unpacked = match raw {
             Raw::Mapped(_) => None,
             Raw::Unpacked(bytes) => Some(bytes),
@@ -123,17 +140,15 @@ impl SegmentEntries {
 
     /// Stands on the entry at `place` of the block entered.
     fn visit(&mut self, place: usize) -> Result<(), Error> {
-        let range = match &self.unpacked {
-            Some(block) => 0..block.len(),
-            None => self.segment.index.range(self.block),
-        };
-        let bytes = self.unpacked.as_ref().unwrap_or(&self.segment.bytes);
-        let entry = Block::decode(&bytes[range.clone()]).and_then(|block| block.entry(place));
-        let entry = entry.map_err(|reason| self.segment.corrupt_block(self.block, reason))?;
+        let bytes = &self.unpacked.as_ref().unwrap_or(&self.segment.bytes)[self.within.clone()];
+        let entry = Block::with_parts(bytes, self.count, self.prefix_bytes)
+            .ok_or(PARTS_DO_NOT_FIT)
+            .and_then(|block| block.entry(place))
+            .map_err(|reason| self.segment.corrupt_block(self.block, reason))?;
         self.key.truncate(self.prefix_bytes);
         entry.push_suffix(&mut self.key);
         let Entry { tombstone, value, .. } = entry;
-        self.value = (!tombstone).then(|| range.start + value.start..range.start + value.end);
+        self.value = (!tombstone).then(|| self.within.start + value.start..self.within.start + value.end);
         Ok(())
     }
 }
@@ -194,5 +209,13 @@ impl Entries for SegmentEntries {
             Some(block) => owned(block, value),
             None => self.segment.bytes.slice(value),
         })
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    fn value_in<'v>(&'v self, _: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        self.value_ref()
     }
 }

@@ -203,13 +203,37 @@ impl<'a> Entry<'a> {
         if self.is_tombstone() {
             return None;
         }
-        if self.lengths() & LONG != 0 {
-            let number = self.words[HEADER_WORDS + self.key_words()].load(Relaxed) as usize;
-            return self.long[number / LONG_VALUES][number % LONG_VALUES].get().cloned();
+        if let Some(long) = self.long() {
+            return long.cloned();
         }
         let mut value = vec![0; self.value_len()];
         load_bytes(&self.words[HEADER_WORDS + self.key_words()..], &mut value);
         Some(value.into())
+    }
+
+    /// The value: lent if it is long, else from `buffer`, which it is copied to; `None` for a tombstone.
+    pub fn value_in<'v>(self, buffer: &'v mut Vec<u8>) -> Option<&'v [u8]>
+    where
+        'a: 'v,
+    {
+        if self.is_tombstone() {
+            return None;
+        }
+        if let Some(long) = self.long() {
+            return long.map(|value| &value[..]);
+        }
+        buffer.resize(self.value_len(), 0);
+        load_bytes(&self.words[HEADER_WORDS + self.key_words()..], buffer);
+        Some(buffer)
+    }
+
+    /// The value that is kept apart because it is long, if it is.
+    fn long(self) -> Option<Option<&'a Bytes>> {
+        if self.lengths() & LONG == 0 {
+            return None;
+        }
+        let number = self.words[HEADER_WORDS + self.key_words()].load(Relaxed) as usize;
+        Some(self.long[number / LONG_VALUES][number % LONG_VALUES].get())
     }
 
     /// Makes `buffer` a copy of the key.
@@ -330,6 +354,7 @@ mod tests {
             assert_eq!((entry.lsn(), &buffer[..]), (key as u64, &bytes[..key]));
             assert_eq!(entry.value().as_deref(), value);
             assert_eq!(entry.is_tombstone(), value.is_none());
+            assert_eq!(entry.value_in(&mut buffer), value);
         }
     }
 

@@ -26,6 +26,25 @@ impl<'a> Memory<'a> {
         }
     }
 
+    /// The last entry below `root` whose key is `key` or less.
+    pub(super) fn get_at_or_before(self, root: u32, key: &[u8]) -> Option<Entry<'a>> {
+        let (mut node, mut left) = (self.nodes.get(root), None);
+        while !node.is_leaf() {
+            let child = node.find(key, self.entries).child();
+            left = child.checked_sub(1).map(|before| node.child(before)).or(left);
+            node = self.nodes.get(node.child(child));
+        }
+        let mut end = self.end(node, Bound::Included(key)).index();
+        if end == 0 {
+            node = self.nodes.get(left?);
+            while !node.is_leaf() {
+                node = self.nodes.get(node.child(node.len()));
+            }
+            end = node.len();
+        }
+        Some(self.entries.get(node.entry(end.checked_sub(1)?)))
+    }
+
     /// The greatest LSN within `bounds` below `node` that is greater than `than`, else `than`; or, if
     /// `any` suffices, any greater one. Nodes that hold nothing newer are not entered.
     pub(super) fn newest(self, node: u32, bounds: Bounds<'_>, than: u64, any: bool) -> u64 {

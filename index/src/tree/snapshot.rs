@@ -41,6 +41,11 @@ impl Snapshot {
         self.memory().get(self.0.root?, key)
     }
 
+    /// The last entry whose key is `key` or less.
+    pub fn get_at_or_before(&self, key: &[u8]) -> Option<Entry<'_>> {
+        self.memory().get_at_or_before(self.0.root?, key)
+    }
+
     /// How many entries there are, tombstones included. Constant time.
     pub fn len(&self) -> usize {
         self.0.len
