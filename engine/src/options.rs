@@ -24,11 +24,11 @@ pub struct Options {
     pub read_only: bool,
     /// Durability of commits that do not choose their own. Default: [`Durability::Sync`].
     pub durability: Durability,
-    /// Memory of the memtable that makes it be flushed, in bytes. Default: 16 MiB.
+    /// Memory of the memtable that makes it be flushed, in bytes. Default: an eighth of [`Options::memory`].
     pub memtable_bytes: usize,
     /// Memory of the rows that a transaction writes, in bytes, beyond which they are written to files ahead of its commit;
     /// so it may be larger than memory. Rows in memory are read and written faster, and a commit of theirs is a single
-    /// write to the log. Default: 16 MiB.
+    /// write to the log. Default: an eighth of [`Options::memory`].
     pub transaction_bytes: usize,
     /// Frozen memtables waiting to be flushed before commits wait for the flush. Default: 2.
     pub frozen_memtables_max: usize,
@@ -42,7 +42,8 @@ pub struct Options {
     /// ([`KeyspaceOptions`](crate::KeyspaceOptions)). Blocks that would not save an eighth stay as they are and are
     /// read in place; so do ids, the ends of relations, and vectors. Default: [`Compression::Lz4`].
     pub compression: Compression,
-    /// Memory for decompressed blocks, in bytes. What lies in the files as it is needs none. Default: 8 MiB.
+    /// Memory for decompressed blocks, in bytes. What lies in the files as it is needs none. Default: an eighth of
+    /// [`Options::memory`].
     pub block_cache_bytes: usize,
     /// Whether disk space as large as a memtable is kept in a file of its own, so that on a full disk a flush can
     /// be finished and rows can be deleted. Default: yes.
@@ -73,14 +74,14 @@ impl Default for Options {
             create: true,
             read_only: false,
             durability: Durability::Sync,
-            memtable_bytes: 16 << 20,
-            transaction_bytes: 16 << 20,
+            memtable_bytes: MEMORY_BYTES / 8,
+            transaction_bytes: MEMORY_BYTES / 8,
             frozen_memtables_max: 2,
             log_file_bytes: 16 << 20,
             segment_bytes: 64 << 20,
             block_bytes: 8 << 10,
             compression: Compression::Lz4,
-            block_cache_bytes: 8 << 20,
+            block_cache_bytes: MEMORY_BYTES / 8,
             reserve: true,
             sync_interval_ms: 100,
             pinned_bytes_max: 1 << 30,
@@ -91,6 +92,13 @@ impl Default for Options {
         }
     }
 }
+
+/// The memory that is divided by default.
+const MEMORY_BYTES: usize = 64 << 20;
+/// Memory that a segment takes for each entry while it is written, in bytes: what its filter is made of.
+const ENTRY_BYTES: usize = 35;
+/// Entries that a segment may have whatever the memory.
+const SEGMENT_ENTRIES_MIN: u64 = 4_096;
 
 macro_rules! setters {
     ($($name:ident: $type:ty),* $(,)?) => {
@@ -109,6 +117,35 @@ impl Options {
     /// The default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Divides a budget of memory, in bytes, among all that grows with what is written and read. Default: 64 MiB.
+    ///
+    /// | | |
+    /// | --- | --- |
+    /// | [`memtable_bytes`](Self::memtable_bytes) | an eighth each: one grows, and commits wait when more than [`frozen_memtables_max`](Self::frozen_memtables_max), by default 2, wait for their flush |
+    /// | [`transaction_bytes`](Self::transaction_bytes) | an eighth: the rows of a transaction |
+    /// | on the way to the log | an eighth: a group of commits |
+    /// | [`block_cache_bytes`](Self::block_cache_bytes) | an eighth |
+    /// | segments being written | an eighth: how many entries one may have follows from it |
+    ///
+    /// What lies in files is read where it lies, and takes none; the data may be any number of times larger. Not in it are
+    /// the vector graphs, the program's own batches and further open transactions, and what old snapshots keep
+    /// ([`pinned_bytes_max`](Self::pinned_bytes_max)).
+    ///
+    /// ```
+    /// let options = logwood::Options::new().memory(16 << 20);
+    /// assert_eq!((options.memtable_bytes, options.transaction_bytes), (2 << 20, 2 << 20));
+    /// ```
+    #[must_use]
+    pub fn memory(self, bytes: usize) -> Self {
+        let part = bytes / 8;
+        Self { memtable_bytes: part, transaction_bytes: part, block_cache_bytes: part, ..self }
+    }
+
+    /// How many entries a segment may have.
+    pub(crate) fn segment_entries(&self) -> u64 {
+        SEGMENT_ENTRIES_MIN.max((self.transaction_bytes / ENTRY_BYTES) as u64)
     }
 
     setters! {

@@ -230,7 +230,10 @@ impl<'a> TableWriter<'a> {
                 None => self.begin(keyspace)?,
             };
             writer.add(run.key(), value)?;
-            if writer.written_bytes() >= self.shared.options.segment_bytes {
+            let Options { segment_bytes, .. } = self.shared.options;
+            if writer.written_bytes() >= segment_bytes
+                || writer.entries() >= self.shared.options.segment_entries()
+            {
                 self.end(id, writer, max_lsn)?;
             } else {
                 open = Some((id, writer));

@@ -146,6 +146,11 @@ impl<W: io::Write> SegmentWriter<W> {
         Ok(())
     }
 
+    /// How many entries were added.
+    pub fn entries(&self) -> u64 {
+        self.meta.entries
+    }
+
     /// Length of the file if it ended with the last entry added, but for index, filter and footer; what is not in a
     /// block yet counts with its full keys.
     pub fn written_bytes(&self) -> u64 {
