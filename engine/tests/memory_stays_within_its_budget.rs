@@ -16,7 +16,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 const MEMORY: usize = 16 << 20;
 /// What does not grow with the budget: buffers of files being written, the index of a merge's inputs, the threads.
-const CONSTANT: usize = 6 << 20;
+const CONSTANT: usize = 4 << 20;
 const ROWS: u32 = 400_000;
 const VALUE_BYTES: usize = 150;
 
