@@ -22,7 +22,7 @@ use crate::version::{Levels, Table, Tables, Version};
 
 /// Segments in level 0 of a keyspace from which on merging them comes before the next flush: a get asks
 /// each of them, and each is a mapped file.
-const LEVEL_0_DEEP: usize = 12;
+pub(crate) const LEVEL_0_DEEP: usize = 12;
 
 /// Does the most pressing compaction. Says whether there was one.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {

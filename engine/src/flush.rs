@@ -16,6 +16,7 @@ use bytes::Bytes;
 use logwood_index::compact::LARGE_ENTRY_BYTES;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 
+use crate::compaction::LEVEL_0_DEEP;
 use crate::count::{self, Counts};
 use crate::error::Result;
 use crate::keyspace;
@@ -57,7 +58,7 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
     let snapshot = shared.snapshot();
     let version = snapshot.hold.version()?;
     for frozen in version.frozen.iter().rev() {
-        if !frozen.memtable.keyspaces_with_ranges().is_empty() {
+        if !frozen.memtable.keyspaces_with_ranges().is_empty() || makes_too_deep(shared, frozen) {
             break;
         }
         shared.sync()?;
@@ -67,6 +68,13 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
         }
     }
     Ok(())
+}
+
+/// Whether level 0 of a keyspace is to be merged before it takes more of it.
+fn makes_too_deep(shared: &Shared, frozen: &Frozen) -> bool {
+    let tables = shared.published.current().tables.clone();
+    let depth = |number: &u32| tables.get(number)?.levels.first().map(Vec::len);
+    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= LEVEL_0_DEEP)
 }
 
 /// What a flush makes of the tables.

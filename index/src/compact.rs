@@ -78,8 +78,7 @@ pub struct CompactionOptions {
     pub ratio: u64,
     /// Number of levels, level 0 included; two at least.
     pub levels: usize,
-    /// The size in bytes at which the engine begins a new output segment. Those below an eighth of it are joined with small
-    /// neighbours.
+    /// The size in bytes at which the engine begins a new output segment. Smaller ones are joined with small neighbours.
     pub segment_bytes: u64,
 }
 
@@ -301,7 +300,11 @@ impl<'a> Levels<'a> {
         let overlapping = &output[start..end];
         let sum = |sum: u64, segment: &SegmentInfo| sum.saturating_add(segment.bytes);
         let mut bytes = inputs.iter().copied().chain(overlapping).fold(0, sum);
-        while bytes < self.options.segment_bytes / 8 {
+        // What need not be merged is not read for the sake of neighbours, unless it is small.
+        if overlapping.is_empty() && bytes >= self.options.segment_bytes / 8 {
+            return overlapping;
+        }
+        while bytes < self.options.segment_bytes {
             let small = |at: usize| output.get(at).filter(|neighbour| neighbour.bytes / 2 <= bytes);
             if let Some(left) = start.checked_sub(1).and_then(small) {
                 start -= 1;

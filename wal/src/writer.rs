@@ -32,6 +32,8 @@ const RECORD_OVERHEAD_MAX: usize = 40;
 
 /// A file that is begun on a full disk, or in haste, is smaller than others by this factor.
 const SMALLER: u64 = 16;
+/// And this much at least: a header and a few commits.
+const SMALL_BYTES_MIN: u64 = 4 << 10;
 
 /// The least size of a file that is begun in haste.
 const HASTY_BYTES_MIN: u64 = 256 << 10;
@@ -265,7 +267,7 @@ impl LogWriter {
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
         let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
-        let bytes = if self.saving { self.options.file_bytes / SMALLER } else { self.options.file_bytes };
+        let bytes = if self.saving { self.small_bytes() } else { self.options.file_bytes };
         wanted.then(|| self.space_job(bytes))
     }
 
@@ -276,6 +278,11 @@ impl LogWriter {
         if saving {
             self.free.drain(..).for_each(|name| discard(&*self.disk, &name));
         }
+    }
+
+    /// The size of a file where there is little room.
+    fn small_bytes(&self) -> u64 {
+        (self.options.file_bytes / SMALLER).max(SMALL_BYTES_MIN).min(self.options.file_bytes)
     }
 
     /// Takes space that is ready.
@@ -451,13 +458,20 @@ impl LogWriter {
         let marker = files::marker(self.options.seed, number);
         let header = Header { schema: SCHEMA.to_owned(), first: self.next, number, marker }.encode();
         let end = header.len() as u64;
-        let least = end + frame_bytes;
+        let (least, small) = (end + frame_bytes, self.small_bytes());
         let space = match prewrite {
             None => self.take_space(end)?,
-            Some(bytes) if self.saving => self.take_space(least.max(bytes / SMALLER))?,
-            Some(bytes) => match self.take_space(least.max(bytes)) {
+            Some(bytes) => match self.take_space(least.max(if self.saving { small } else { bytes })) {
                 // A disk that has no room for a file of the usual size may have some for a smaller one.
-                Err(Error::DiskFull { .. }) if bytes / SMALLER > least => self.take_space(bytes / SMALLER)?,
+                Err(Error::DiskFull { .. }) => {
+                    if small < least
+                        && let Some(spare) = self.spare.take()
+                    {
+                        // Its room may be what is lacking; and while it is there, nobody makes more ready.
+                        discard(&*self.disk, &spare.name);
+                    }
+                    self.take_space(least.max(small))?
+                }
                 space => space?,
             },
         };
