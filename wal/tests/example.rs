@@ -11,7 +11,7 @@ use logwood_wal::{
 };
 
 /// The header up to the schema's text.
-const BEFORE_SCHEMA: &str = "4f 62 6a 01 0c 16 61 76 72 6f 2e 73 63 68 65 6d 61 fa 08";
+const BEFORE_SCHEMA: &str = "4f 62 6a 01 0c 16 61 76 72 6f 2e 73 63 68 65 6d 61 8e 09";
 
 /// The header behind the schema's text.
 const BEHIND_SCHEMA: &str = "
@@ -19,7 +19,7 @@ const BEHIND_SCHEMA: &str = "
     1c 6c 6f 67 77 6f 6f 64 2e 66 6f 72 6d 61 74 02 31
     1a 6c 6f 67 77 6f 6f 64 2e 66 69 72 73 74 02 31
     1c 6c 6f 67 77 6f 6f 64 2e 6e 75 6d 62 65 72 02 31
-    16 6c 6f 67 77 6f 6f 64 2e 63 72 63 10 38 62 65 35 39 65 38 35
+    16 6c 6f 67 77 6f 6f 64 2e 63 72 63 10 65 62 64 61 32 33 65 31
     00
     a9 52 94 ce 3b 87 57 aa 29 fb 11 b8 f8 54 01 ae";
 

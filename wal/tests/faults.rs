@@ -144,7 +144,8 @@ fn a_full_disk_at_the_growth_of_a_file_is_no_poison() {
                 Ok(_) => {}
             }
         }
-        assert!(full > 0);
+        // Where space is taken beforehand, less of it is asked for a second time.
+        assert!(if prewrite { log.stats().files_begun > 0 } else { full > 0 });
         disk.set_fault(None);
         drop(log);
         assert!(open(&shared, small(prewrite)).is_ok());
