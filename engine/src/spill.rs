@@ -200,6 +200,8 @@ pub(crate) fn decode(op: &Op<'_>) -> Option<(u64, TableRow, Vec<KeyRange>)> {
 #[derive(Debug, Default)]
 pub(crate) struct Spilled {
     spill: Spill,
+    /// Whether so many ranges of a table are deleted that it is better written anew.
+    ragged: bool,
     /// Whether the log, or the next opening, has the say over the tables.
     logged: AtomicBool,
 }
@@ -209,9 +211,9 @@ impl Spilled {
         &self.spill
     }
 
-    /// Whether so many ranges of a table are deleted that it is better written anew.
+    /// Whether it is to be written to, though there may be nothing to write: a table is better written anew.
     pub(crate) fn is_ragged(&self) -> bool {
-        self.spill.tables().any(|table| table.hidden.len() > HIDDEN_RANGES_MAX)
+        self.ragged
     }
 
     /// From now on the log may name the tables: they stay, whatever becomes of the transaction.
@@ -227,10 +229,11 @@ impl Spilled {
     /// Has the tables hide a range.
     pub(crate) fn hide(&mut self, keyspace: u32, range: &KeyRange) {
         self.spill.hide(keyspace, range);
+        self.ragged |= self.spill.of(keyspace).iter().any(|table| is_ragged(table));
     }
 
-    /// Writes a run of entries as tables that are newer than those before. What is older in the keyspace is merged, if
-    /// there is much of it.
+    /// Writes runs of entries, each of its keyspace, as tables that are newer than those before. What there is of a
+    /// keyspace is merged if it is deep, and the disk has the room.
     pub(crate) fn write(&mut self, shared: &Arc<Shared>, runs: Vec<(u32, RowEntries<'_>)>) -> Result<()> {
         let mut writer = TableWriter::ahead(shared);
         for (keyspace, mut entries) in runs {
@@ -242,8 +245,12 @@ impl Spilled {
         let deep =
             self.spill.tables.iter().filter_map(|(keyspace, tables)| Some((*keyspace, to_merge(tables)?)));
         for (keyspace, newest) in deep.collect::<Vec<_>>() {
-            self.merge(shared, keyspace, newest)?;
+            match self.merge(shared, keyspace, newest) {
+                Err(error) if error.is_disk_full() => {}
+                merged => merged?,
+            }
         }
+        self.ragged = false;
         Ok(())
     }
 
@@ -271,10 +278,14 @@ impl Drop for Spilled {
     }
 }
 
+fn is_ragged(table: &Table) -> bool {
+    table.hidden.len() > HIDDEN_RANGES_MAX
+}
+
 /// How many of the newest tables, newest first, are to be merged; `None`: the keyspace is neither deep nor ragged. Runs
 /// that are larger than all newer ones together stay, so that each row is merged a logarithmic number of times.
 fn to_merge(tables: &[Arc<Table>]) -> Option<usize> {
-    if let Some(ragged) = tables.iter().rposition(|table| table.hidden.len() > HIDDEN_RANGES_MAX) {
+    if let Some(ragged) = tables.iter().rposition(|table| is_ragged(table)) {
         return Some(ragged + 1);
     }
     // One behind the other, tables are a sorted run in several files.
