@@ -371,13 +371,11 @@ impl<'a> World<'a> {
         use logwood_wal::Error::{DiskFull, Poisoned, TooLarge};
         self.ledger.count("failed commits");
         self.poisoned |= matches!(error, Error::Log(Poisoned { .. }));
-        let wrote_nothing = matches!(
-            error,
-            Error::Background { .. }
-                | Error::Closed
-                | Error::Expired { .. }
-                | Error::Log(DiskFull { .. } | TooLarge { .. } | Poisoned { .. })
-        );
+        let wrote_nothing = match &error {
+            Error::Log(error) => matches!(error, DiskFull { .. } | TooLarge { .. } | Poisoned { .. }),
+            // What it wrote ahead is named by nothing.
+            _ => true,
+        };
         self.excused(Err::<(), _>(error))?;
         if !wrote_nothing {
             self.chronicle.perhaps(attempt);
