@@ -131,17 +131,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Fails only if what was written ahead cannot be read: a memtable takes 32 GiB, the options and the limit of a
-    /// batch keep it far below.
+    /// Cannot fail: a memtable takes 32 GiB, the options and the limit of a batch keep it far below.
     fn apply(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
         // INVARIANT: only a program deletes ranges, and it has no handle to a keyspace that is watched.
         for (keyspace, range) in request.writes.ranges() {
             self.memtable.delete_range(lsn, keyspace, range)?;
         }
         let watched = self.published.is_watched();
-        if watched {
-            self.tell_spilled(lsn, request.writes.spill())?;
-        }
         for (op, shared) in request.writes.rows() {
             let value = value_of(op);
             match shared {
@@ -158,6 +154,7 @@ impl Committer {
         Ok(())
     }
 
+    /// Tells who watches a keyspace of the rows that were written ahead: all of that is read.
     fn tell_spilled(&self, lsn: Lsn, spill: &Spill) -> Result<()> {
         for keyspace in spill.keyspaces().filter(|keyspace| self.published.watches(*keyspace)) {
             spill.for_each(keyspace, |key, value| self.published.tell(lsn, keyspace, key, value))?;
@@ -167,6 +164,9 @@ impl Committer {
 
     /// Freezes a commit that wrote segments ahead, as a whole, and what was committed before it.
     fn take_over(&mut self, lsn: Lsn, request: &Request) -> Result<()> {
+        // IMPORTANT: first what can fail. A memtable that has a part of this commit, or has lost what was before it, would
+        // be flushed as if all up to this commit were in it.
+        self.tell_spilled(lsn, request.writes.spill())?;
         let before = std::mem::take(&mut self.memtable).freeze();
         self.apply(lsn, request)?;
         let memtable = std::mem::take(&mut self.memtable).freeze();

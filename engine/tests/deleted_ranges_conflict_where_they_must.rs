@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod conflict;
+
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
@@ -23,21 +25,7 @@ fn delete(tx: &mut Transaction, space: Keyspace, low: u8, high: u8) {
 
 /// Whether a transaction that reads so conflicts with one that deletes rows 3, 4 and 5 meanwhile.
 fn conflicts(flushed: bool, read: impl Fn(&mut Transaction, Keyspace)) -> bool {
-    let (db, space) = open();
-    let mut reader = db.begin();
-    read(&mut reader, space);
-    reader.put(space, b"written", b"").unwrap();
-    let mut deleter = db.begin();
-    delete(&mut deleter, space, 3, 6);
-    deleter.commit().unwrap();
-    if flushed {
-        db.flush().unwrap();
-    }
-    match reader.commit() {
-        Ok(_) => false,
-        Err(Error::Conflict) => true,
-        Err(error) => panic!("{error}"),
-    }
+    conflict::conflicts(&open(), flushed, read, |tx, space| delete(tx, space, 3, 6))
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod conflict;
+
 use std::ops::Bound;
 
-use logwood::{Database, Error, Keyspace, Options, Transaction, View};
+use logwood::{Database, Keyspace, Options, Transaction, View};
 
 const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
 
@@ -14,18 +16,7 @@ fn conflicts(flushed: bool, read: impl Fn(&mut Transaction, Keyspace)) -> bool {
     let db = Database::open("memory://", options).unwrap();
     let space = db.keyspace("rows").unwrap();
     db.transact(|tx| (0..10u8).try_for_each(|n| tx.put(space, &[n], &[n]))).unwrap();
-    let mut reader = db.begin();
-    read(&mut reader, space);
-    reader.put(space, b"written", b"").unwrap();
-    db.transact(|tx| tx.put(space, &[5], b"changed")).unwrap();
-    if flushed {
-        db.flush().unwrap();
-    }
-    match reader.commit() {
-        Ok(_) => false,
-        Err(Error::Conflict) => true,
-        Err(error) => panic!("{error}"),
-    }
+    conflict::conflicts(&(db, space), flushed, read, |tx, space| tx.put(space, &[5], b"changed").unwrap())
 }
 
 #[test]

@@ -3,14 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+mod conflict;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use logwood::{
-    Batch, Bounds, Compression, Database, Disk, Error, Keyspace, MemoryDisk, Options, SalvageOptions, Task,
-    Transaction, View, check_on, salvage_on,
+    Batch, Bounds, Compression, Database, Disk, Error, Keyspace, MemoryDisk, Metric, Options, SalvageOptions,
+    SearchOptions, Task, Transaction, VectorSchema, Vectors, View, check_on, salvage_on,
 };
 use logwood_fuzz::{Call, Crash, Rng, SimulatedDisk, WatchedDisk};
 
@@ -204,25 +209,14 @@ fn its_place_is_that_of_its_commit() {
 }
 
 /// Whether a transaction that reads so conflicts with a large one that writes rows 0 to 999, and removes 2,000 to 2,099.
-fn conflicts(flushed: bool, read: impl Fn(&Transaction, Keyspace)) -> bool {
+fn conflicts(flushed: bool, read: impl Fn(&mut Transaction, Keyspace)) -> bool {
     let (db, rows) = open(&memory());
     db.transact(|tx| (1_500..2_500).try_for_each(|n| tx.put(rows, &key(n), &[0]))).unwrap();
-    let mut reader = db.begin();
-    read(&reader, rows);
-    reader.put(rows, b"written", b"").unwrap();
-    let mut large = db.begin();
-    fill(&mut large, rows, (0..1_000).rev(), 1);
-    (2_000..2_100).for_each(|n| large.delete(rows, &key(n)).unwrap());
-    fill(&mut large, rows, 3_000..4_000, 1);
-    large.commit().unwrap();
-    if flushed {
-        db.flush().unwrap();
-    }
-    match reader.commit() {
-        Ok(_) => false,
-        Err(Error::Conflict) => true,
-        Err(error) => panic!("{error}"),
-    }
+    conflict::conflicts(&(db, rows), flushed, read, |tx, rows| {
+        fill(tx, rows, (0..1_000).rev(), 1);
+        (2_000..2_100).for_each(|n| tx.delete(rows, &key(n)).unwrap());
+        fill(tx, rows, 3_000..4_000, 1);
+    })
 }
 
 #[test]
@@ -233,7 +227,7 @@ fn who_read_what_it_writes_conflicts_and_others_do_not() {
         assert!(!conflicts(flushed, |tx, rows| drop(tx.get(rows, &key(1_000)).unwrap())));
         assert!(conflicts(flushed, |tx, rows| drop(tx.get(rows, &key(2_050)).unwrap())));
         let count = |low: u32, high: u32| {
-            move |tx: &Transaction, rows| {
+            move |tx: &mut Transaction, rows| {
                 let bounds = (Bound::Included(&key(low)[..]), Bound::Excluded(&key(high)[..]));
                 tx.range(rows, bounds).unwrap().for_each(drop);
             }
@@ -362,4 +356,43 @@ fn a_segment_that_the_log_names_is_missed() {
     assert!(!report.damage.is_empty());
     let left = held(&open(&into).0.snapshot(), rows);
     assert!(left.len() > 500 && left.len() < 1_000, "{} rows", left.len());
+}
+
+/// What was committed before lost its memtable when the rows that were written ahead could not be read for who watches
+/// them; and a flush let go of the log all the same.
+#[test]
+fn what_was_written_ahead_and_is_damaged_costs_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Database::open(directory.path(), options().vector_graph_rows_min(1)).unwrap();
+    let rows = db.keyspace("rows").unwrap();
+    let vectors = db.transact(|tx| Vectors::create(tx, "vectors", VectorSchema::new(8, Metric::L2))).unwrap();
+    db.transact(|tx| vectors.set(tx, "first", &[1.0; 8])).unwrap();
+    db.flush().unwrap();
+    // From now on the field's index is told of every commit.
+    while db.maintain().unwrap() {}
+    assert_eq!(vectors.search(&db.snapshot(), &[1.0; 8], 1, &SearchOptions::default()).unwrap().len(), 1);
+    db.transact(|tx| tx.put(rows, &key(1), &[7])).unwrap();
+    let there = |directory: &Path| -> BTreeSet<PathBuf> {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "segment")).collect()
+    };
+    let before = there(directory.path());
+    let mut tx = db.begin();
+    for n in 0..2_000 {
+        vectors.set(&mut tx, &format!("vector {n}"), &[n as f32; 8]).unwrap();
+    }
+    tx.delete_range(rows, (Bound::Included(&key(5)[..]), Bound::Excluded(&key(6)[..]))).unwrap();
+    let one = [1_000.0_f32; 8].map(f32::to_le_bytes).concat();
+    let written_ahead = there(directory.path()).difference(&before).cloned().collect::<Vec<_>>();
+    let of_vectors = |path: &&PathBuf| fs::read(path).unwrap().windows(one.len()).any(|bytes| bytes == one);
+    let with_one = written_ahead.iter().find(of_vectors).expect("the rows of vectors are not compressed");
+    let file = fs::File::options().write(true).open(with_one).unwrap();
+    file.write_all_at(&vec![0xa5; file.metadata().unwrap().len() as usize / 2], 64).unwrap();
+    tx.commit().expect("it is in the log");
+    assert!(db.transact(|tx| tx.put(rows, &key(2), &[8])).is_err(), "readers would see a hole");
+    db.flush().unwrap();
+    drop(db.close());
+    let db = Database::open(directory.path(), options()).unwrap();
+    assert_eq!(db.snapshot().get(rows, &key(1)).unwrap().as_deref(), Some(&[7][..]));
+    assert!(!db.check().unwrap().is_sound());
 }
