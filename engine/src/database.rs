@@ -262,7 +262,8 @@ impl Database {
     }
 
     /// The log from commit `from` on, or from its beginning for 0: every commit with what it wrote, those of
-    /// a process that writes meanwhile included. It goes back to the last flush at least.
+    /// a process that writes meanwhile included. It goes back to the last flush at least. Of a transaction that was larger
+    /// than [`Options::transaction_bytes`] it names the segments with the rows; these are merged into others in time.
     ///
     /// # Errors
     /// Damage, or a failed read; [`logwood_wal::Error::Retired`], also later, when the log no longer goes back

@@ -114,10 +114,9 @@ impl Change {
     }
 }
 
-/// Writes a memtable as segments, and names them in the manifest, with those that were written ahead of its commit. What it
-/// deleted of older segments by ranges is
-/// noted there, or they are given up, or what they have of it gets tombstones: no deletion of a range stands in a
-/// segment.
+/// Writes a memtable as segments, and names them in the manifest, with those that were written ahead of its commit. What
+/// it deleted of older segments by ranges is noted there, or they are given up, or what they have of it gets tombstones:
+/// no deletion of a range stands in a segment.
 fn write(
     shared: &Arc<Shared>,
     manifest: &mut Manifest,

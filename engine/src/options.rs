@@ -125,7 +125,7 @@ impl Options {
     /// | --- | --- |
     /// | [`memtable_bytes`](Self::memtable_bytes) | an eighth each: one grows, and commits wait when more than [`frozen_memtables_max`](Self::frozen_memtables_max), by default 2, wait for their flush |
     /// | [`transaction_bytes`](Self::transaction_bytes) | an eighth: the rows of a transaction |
-    /// | on the way to the log | an eighth: a group of commits |
+    /// | on the way to the log | an eighth: a transaction; beside the budget up to 4 MiB of those that commit with it |
     /// | [`block_cache_bytes`](Self::block_cache_bytes) | an eighth |
     /// | segments being written | an eighth: how many entries one may have follows from it |
     ///

@@ -8,8 +8,8 @@
 //!    it names are opened.
 //! 4. The reserve is removed, so that there is room for what follows. The manifest is opened for writing, which begins
 //!    a new file of it.
-//! 5. Strays are removed: files that a crash kept from being named by the manifest or the log, or from being removed. Not before,
-//!    since a manifest that was only read may be lost again, and name them.
+//! 5. Strays are removed: files that a crash kept from being named by the manifest or the log, or from being removed.
+//!    Not before, since a manifest that was only read may be lost again, and name them.
 //!
 //! A crash in between finds the same, or less to do, the next time. Of a database that was closed there is nothing to do
 //! from 4 on: the manifest is opened by its first edit, and until then nothing is written.
@@ -403,8 +403,8 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Segments that neither the manifest names nor the log, unfinished files, and the reserve. Blobs without an owner are found by
-/// the objects' own sweep, which knows the rows.
+/// Segments that neither the manifest names nor the log, unfinished files, and the reserve. Blobs without an owner are
+/// found by the objects' own sweep, which knows the rows.
 fn strays<'a>(names: &'a [String], tables: &Tables, replay: &Replay) -> Vec<&'a str> {
     let named = tables.values().flat_map(|levels| levels.tables()).map(|table| table.id);
     let known: HashSet<u64> = named.chain(replay.spilled()).collect();

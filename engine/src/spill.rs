@@ -311,7 +311,7 @@ mod tests {
 
     use super::*;
     use crate::view::View;
-    use crate::{Compression, Database, Keyspace, Options};
+    use crate::{Compression, Database, Keyspace, Options, Transaction};
 
     fn database() -> (Database, Keyspace, Arc<MemoryDisk>) {
         let disk = Arc::new(MemoryDisk::new());
@@ -324,6 +324,13 @@ mod tests {
         let db = Database::open_on(disk.clone(), options).unwrap();
         let rows = db.keyspace("rows").unwrap();
         (db, rows, disk)
+    }
+
+    /// A transaction that put so many rows, in order.
+    fn ascending(db: &Database, rows: Keyspace, count: u32) -> Transaction {
+        let mut tx = db.begin();
+        (0..count).for_each(|n| tx.put(rows, &n.to_be_bytes(), &[1; 60]).unwrap());
+        tx
     }
 
     fn depth(tables: &[Arc<Table>], key: &[u8]) -> usize {
@@ -354,11 +361,7 @@ mod tests {
     #[test]
     fn tables_that_do_not_overlap_are_left_alone() {
         let (db, rows, _) = database();
-        let mut tx = db.begin();
-        for n in 0..10_000_u32 {
-            tx.put(rows, &n.to_be_bytes(), &[1; 60]).unwrap();
-        }
-        tx.commit().unwrap();
+        ascending(&db, rows, 10_000).commit().unwrap();
         let version = db.shared.published.current();
         let tables = version.frozen[0].spill.of(rows.0);
         assert!(tables.len() > 100, "{} tables", tables.len());
@@ -368,10 +371,7 @@ mod tests {
     #[test]
     fn many_small_deletions_of_ranges_have_the_tables_written_anew() {
         let (db, rows, _) = database();
-        let mut tx = db.begin();
-        for n in 0..4_000_u32 {
-            tx.put(rows, &n.to_be_bytes(), &[1; 60]).unwrap();
-        }
+        let mut tx = ascending(&db, rows, 4_000);
         for n in (0..4_000_u32).step_by(4) {
             let bounds = (n.to_be_bytes(), (n + 1).to_be_bytes());
             let bounds = (std::ops::Bound::Included(&bounds.0[..]), std::ops::Bound::Excluded(&bounds.1[..]));

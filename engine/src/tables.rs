@@ -25,7 +25,7 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 /// Rows that a merge writes before it looks whether something more urgent is due.
-const ROWS_BETWEEN_LOOKS: u32 = 64;
+const ROWS_BETWEEN_LOOKS: u64 = 64;
 /// Deleted ranges that the manifest notes of a segment at most: each edit of them writes them all, and who reads the
 /// segment steps over them.
 pub(crate) const HIDDEN_RANGES_MAX: usize = 256;
@@ -214,7 +214,7 @@ impl<'a> TableWriter<'a> {
     ) -> Result<()> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
         let mut buffer = Vec::new();
-        for row in 0_u32.. {
+        for row in 0_u64.. {
             if self.merges && row.is_multiple_of(ROWS_BETWEEN_LOOKS) {
                 self.step_aside()?;
             }
@@ -230,10 +230,7 @@ impl<'a> TableWriter<'a> {
                 None => self.begin(keyspace)?,
             };
             writer.add(run.key(), value)?;
-            let Options { segment_bytes, .. } = self.shared.options;
-            if writer.written_bytes() >= segment_bytes
-                || writer.entries() >= self.shared.options.segment_entries()
-            {
+            if self.is_full(&writer) {
                 self.end(id, writer, max_lsn)?;
             } else {
                 open = Some((id, writer));
@@ -243,6 +240,11 @@ impl<'a> TableWriter<'a> {
             Some((id, writer)) => self.end(id, writer, max_lsn),
             None => Ok(()),
         }
+    }
+
+    fn is_full(&self, writer: &SegmentWriter<FileWriter>) -> bool {
+        let options = &self.shared.options;
+        writer.written_bytes() >= options.segment_bytes || writer.entries() >= options.segment_entries()
     }
 
     fn begin(&mut self, keyspace: u32) -> Result<(u64, SegmentWriter<FileWriter>)> {

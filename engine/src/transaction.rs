@@ -53,8 +53,7 @@ impl Transaction {
     /// Sets the value at `key`.
     ///
     /// A transaction may be larger than memory: rows that take more of it than
-    /// [`Options::transaction_bytes`](crate::Options::transaction_bytes) are written to files, which its commit puts in their
-    /// place.
+    /// [`Options::transaction_bytes`](crate::Options::transaction_bytes) are written to files, which its commit names.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a key or value over its limit; those of writing a file.
