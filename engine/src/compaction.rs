@@ -24,9 +24,31 @@ use crate::version::{Levels, Table, Tables, Version};
 /// each of them, and each is a mapped file.
 pub(crate) const LEVEL_0_DEEP: usize = 12;
 
+/// The part of a keyspace's bytes that may be no longer valid, when there is nothing else to do.
+const DEAD_PART_IDLE: u64 = 8;
+
 /// Does the most pressing compaction. Says whether there was one.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     compact(shared, choose, 0)
+}
+
+/// Does a compaction of a keyspace of which less is valid than need be, when there is nothing else to do. Says whether
+/// there was one.
+pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
+    compact(shared, |levels, options| choose(levels, &at_leisure(options)), 0)
+}
+
+fn at_leisure(options: &CompactionOptions) -> CompactionOptions {
+    CompactionOptions { dead_part: DEAD_PART_IDLE, ..*options }
+}
+
+/// Whether so many bytes of a keyspace are to be got back at leisure, `total` being those of its segments.
+pub(crate) fn is_worth_it_at_leisure(shared: &Shared, dead: u64, total: u64) -> bool {
+    at_leisure(&options(shared)).is_too_much(dead, total)
+}
+
+fn options(shared: &Shared) -> CompactionOptions {
+    CompactionOptions { segment_bytes: shared.options.segment_bytes, ..CompactionOptions::default() }
 }
 
 /// Does a compaction of a keyspace whose level 0 is deep. Says whether there was one. A writer that keeps
@@ -56,9 +78,7 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
         }
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {
             let infos = infos(levels);
-            let segment_bytes = shared.options.segment_bytes;
-            let options = CompactionOptions { segment_bytes, ..CompactionOptions::default() };
-            let Some(compaction) = choice(&infos, &options) else { continue };
+            let Some(compaction) = choice(&infos, &options(shared)) else { continue };
             let changed = with_reserve(shared, || {
                 let change = carry_out(shared, manifest, *number, levels, &compaction)?;
                 change.make_durable(shared, manifest, *number)?;
@@ -148,7 +168,26 @@ fn carry_out(
     let max_lsn = removed.iter().map(|table| table.max_lsn()).max().unwrap_or(0);
     let mut writer = TableWriter::new(shared, manifest, level).for_merge();
     writer.write_run(keyspace, &mut merge, compaction.drop_tombstones, max_lsn)?;
-    Ok(Change { removed, added: writer.finish()? })
+    let added = writer.finish()?;
+    keep_superseded(&removed, &added);
+    Ok(Change { removed, added })
+}
+
+/// What newer tables, that were not merged with these, took the place of is still there.
+fn keep_superseded(merged: &[Arc<Table>], into: &[Arc<Table>]) {
+    let puts = |table: &Arc<Table>| {
+        let meta = table.segment.meta();
+        meta.entries.saturating_sub(meta.tombstones + table.hidden_entries())
+    };
+    let puts_before: u64 = merged.iter().map(puts).sum();
+    let puts_now: u64 = into.iter().map(puts).sum();
+    let superseded: u64 = merged.iter().map(|table| table.file.superseded()).sum();
+    let left = superseded.saturating_sub(puts_before.saturating_sub(puts_now));
+    for table in into {
+        table.file.note_superseded(
+            (u128::from(left) * u128::from(puts(table)) / u128::from(puts_now.max(1))) as u64,
+        );
+    }
 }
 
 fn install(shared: &Shared, keyspace: u32, change: &Change) {

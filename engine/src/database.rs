@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::sync::Mutex;
 use crate::transaction::Transaction;
-use crate::{compaction, files, flush, follow, maintenance, recovery};
+use crate::{compaction, files, flush, follow, log_space, maintenance, recovery};
 
 /// An open database.
 ///
@@ -215,7 +215,7 @@ impl Database {
     /// [`Error::Background`], naming the step.
     pub fn maintain(&self) -> Result<bool> {
         self.shared.reserve.retry();
-        maintenance::step(&self.shared)
+        maintenance::step_at_leisure(&self.shared)
     }
 
     /// Does one step of one kind of background work, whether or not it is its turn. Says whether there was
@@ -238,7 +238,8 @@ impl Database {
         Ok(())
     }
 
-    /// Merges everything into one level of each keyspace, so that it takes the least space.
+    /// Merges everything into one level of each keyspace, so that it takes the least space, and gives back what is taken
+    /// ahead of need, until there is a commit again. Commits and reads go on meanwhile.
     ///
     /// # Errors
     /// As [`Database::flush`].
@@ -246,7 +247,7 @@ impl Database {
         self.flush()?;
         while compaction::step_full(&self.shared)? {}
         while maintenance::remove_dead_files(&self.shared)? {}
-        Ok(())
+        log_space::rest(&self.shared)
     }
 
     /// On a read-only database: makes what was committed since visible to new snapshots, and returns the
@@ -310,7 +311,7 @@ impl Database {
         // First, since the rest may need the room.
         let given_back = self.shared.reserve.close(&self.shared);
         // What fails here is in the log.
-        let tidied = flush::before_close(&self.shared)
+        let tidied = log_space::before_close(&self.shared)
             .and_then(|flushed| maintenance::remove_dead_files(&self.shared).map(|_| flushed));
         let Some(manifest) = self.shared.manifest.lock().take() else { return Ok(()) };
         let closed = group

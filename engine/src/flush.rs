@@ -10,24 +10,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use logwood_index::compact::LARGE_ENTRY_BYTES;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 
-use crate::compaction::LEVEL_0_DEEP;
+use crate::compaction::{self, LEVEL_0_DEEP};
 use crate::count::{self, Counts};
 use crate::error::Result;
-use crate::keyspace;
 use crate::manifest::{Edit, Manifest};
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::spill::Spill;
 use crate::tables::{Clipped, TableWriter};
-use crate::version::{Frozen, Table, Tables, Version};
+use crate::version::{Frozen, Levels, Table, Tables, Version};
 use crate::view::Bounds;
+use crate::{keyspace, log_space};
 
 /// All keys.
 const ALL: Bounds<'static> = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
@@ -67,7 +66,39 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
             change => install(shared, &change?, frozen)?,
         }
     }
+    log_space::prepare(shared)?;
     Ok(())
+}
+
+/// Flushes at leisure what takes so much away that its space is worth getting back. Says whether there was such.
+pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
+    let version = shared.published.current();
+    for number in [version.active.keyspaces(), version.active.keyspaces_with_ranges()].concat() {
+        let Some(levels) = version.tables.get(&number) else { continue };
+        let metas = || levels.tables().map(|table| table.segment.meta());
+        let (entries, bytes): (u64, u64) =
+            (metas().map(|meta| meta.entries).sum(), metas().map(|meta| meta.bytes).sum());
+        let dead = taken_away(&version.active, number, levels)?.min(entries) * (bytes / entries.max(1));
+        if compaction::is_worth_it_at_leisure(shared, dead, bytes) {
+            shared.writer()?.with(|_, committer| committer.freeze());
+            return step(shared);
+        }
+    }
+    Ok(false)
+}
+
+/// About how many entries of tables a memtable takes away.
+fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels) -> Result<u64> {
+    let mut rows = memtable.scan(number, ALL, Direction::Forward);
+    let mut rows_deleted = 0;
+    while rows.next()? {
+        rows_deleted += u64::from(rows.is_tombstone());
+    }
+    let ranges = memtable.ranges(number, ALL);
+    let within = |range: &KeyRange| -> u64 {
+        levels.tables().map(|table| table.segment.estimate_entries(range.bounds())).sum()
+    };
+    Ok(rows_deleted + ranges.iter().map(within).sum::<u64>())
 }
 
 /// Whether level 0 of a keyspace is to be merged before it takes more of it.
@@ -133,8 +164,7 @@ fn write(
         if keyspace::is_live(snapshot, crate::Keyspace(number))? {
             let graves = graves.get(&number).map_or(&[][..], Vec::as_slice);
             let older = tables.get(&number);
-            let large = older.into_iter().flat_map(|levels| levels.tables()).filter(|table| table.is_large());
-            let mut rows = Noting { rows: rows_of(frozen, number, graves), large: large.collect() };
+            let mut rows = Noting::new(rows_of(frozen, number, graves), older);
             let spilled = frozen.spill.of(number);
             let bottom = older.is_none() && spilled.is_empty();
             writer.write_run(number, &mut rows, bottom, frozen.lsn)?;
@@ -233,24 +263,54 @@ pub(crate) fn make_edit(manifest: &mut Manifest, edit: Edit, added: &[Arc<Table>
     })
 }
 
-/// The rows of a memtable. Tables of large entries are told of those that are replaced, or removed.
+/// The rows of a memtable. Older tables are told of those that are replaced, or removed: tables of large entries of each,
+/// others of a sample.
 struct Noting<'a, R> {
     rows: R,
+    older: Option<&'a Levels>,
     large: Vec<&'a Arc<Table>>,
+    until_sample: u64,
 }
 
-impl<R: Entries> Noting<'_, R> {
+/// Of so many small rows one is looked for in older tables.
+const SAMPLED_ROWS: u64 = 16;
+
+impl<'a, R: Entries> Noting<'a, R> {
+    fn new(rows: R, older: Option<&'a Arc<Levels>>) -> Self {
+        let older = older.map(|levels| &**levels);
+        let large = older.into_iter().flat_map(|levels| levels.tables()).filter(|table| table.is_large());
+        Self { rows, older, large: large.collect(), until_sample: SAMPLED_ROWS }
+    }
+
     fn note(&self, value: Option<&[u8]>) {
         // Small rows that came in the place of large ones are not looked for: there may be far too many small ones.
         if value.is_none_or(|value| value.len() as u64 >= LARGE_ENTRY_BYTES) {
-            self.large.iter().for_each(|table| table.note_newer(self.rows.key()));
+            for table in &self.large {
+                table.note_newer(self.rows.key(), 1);
+            }
         }
+    }
+
+    /// The newest of the others is no longer valid; those it had replaced were not before.
+    fn note_sample(&self) {
+        let key = self.rows.key();
+        let mut others =
+            self.older.into_iter().flat_map(|levels| levels.around(key)).filter(|table| !table.is_large());
+        let _found = others.any(|table| table.note_newer(key, SAMPLED_ROWS));
     }
 }
 
 impl<R: Entries> Entries for Noting<'_, R> {
     fn next(&mut self) -> std::result::Result<bool, logwood_index::Error> {
-        self.rows.next()
+        let there_is_one = self.rows.next()?;
+        self.until_sample -= 1;
+        if self.until_sample == 0 {
+            self.until_sample = SAMPLED_ROWS;
+            if there_is_one {
+                self.note_sample();
+            }
+        }
+        Ok(there_is_one)
     }
 
     fn key(&self) -> &[u8] {
@@ -292,69 +352,4 @@ fn install(shared: &Shared, change: &Change, flushed: &Frozen) -> Result<()> {
     shared.reserve.retry();
     shared.background.flushed();
     Ok(())
-}
-
-/// Log files beyond which everything is flushed, however little it is: opening replays the log, and the
-/// log may not grow without bound.
-const LOG_FILES_MAX: u64 = 8;
-
-/// The log found no room for a commit: everything is flushed, so that its files can go, and where that is not
-/// enough the log has the reserve. Says whether that was so.
-pub(crate) fn relieve_log(shared: &Arc<Shared>) -> Result<bool> {
-    if !shared.log_full.load(Ordering::Acquire) {
-        return Ok(false);
-    }
-    let group = shared.writer()?;
-    group.with(|_, committer| committer.freeze());
-    while step(shared)? {}
-    match with_reserve(shared, || Ok(group.prepare()?)) {
-        // Then the next file is a smaller one.
-        Err(error) if error.is_disk_full() => {}
-        prepared => prepared?,
-    }
-    shared.log_full.store(false, Ordering::Release);
-    Ok(true)
-}
-
-/// Bytes of log that a close leaves to the next opening, which is quick to replay them.
-const CLOSED_LOG_BYTES: u64 = 256 << 10;
-
-/// Flushes everything if the next opening had too much of the log to read otherwise. Says whether all is flushed, so that
-/// the log's files can go. A disk that is too full for that keeps the log as it is.
-pub(crate) fn before_close(shared: &Arc<Shared>) -> Result<bool> {
-    let group = shared.writer()?;
-    let log = group.stats();
-    let version = shared.published.current();
-    let spilled = version.frozen.iter().any(|frozen| !frozen.spill.is_empty());
-    if log.file_bytes <= CLOSED_LOG_BYTES && log.files <= LOG_FILES_MAX && !spilled {
-        let all_is_flushed = version.active.is_empty() && version.frozen.is_empty();
-        // What was only read of the manifest is no reason to let go of anything.
-        let is_opened = shared.manifest.lock().as_ref().is_some_and(|manifest| !manifest.is_unopened());
-        return Ok(all_is_flushed && is_opened);
-    }
-    group.with(|_, committer| committer.freeze());
-    loop {
-        match step(shared) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) if error.is_disk_full() => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
-}
-
-/// Has the memtable flushed when the log has grown long. Says whether that was so.
-pub(crate) fn bound_log(shared: &Arc<Shared>) -> Result<bool> {
-    if shared.published.current().active.is_empty() {
-        return Ok(false);
-    }
-    let frozen = shared.writer()?.with(|log, committer| {
-        let long = log.stats().files > LOG_FILES_MAX;
-        if long {
-            committer.freeze();
-        }
-        long
-    });
-    if frozen { step(shared) } else { Ok(false) }
 }

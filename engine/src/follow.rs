@@ -5,13 +5,13 @@
 //! opened, the manifest has moved on, and is read again.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use logwood_wal::{Disk, Follower};
 
 use crate::count::Lengths;
 use crate::error::{Error, Result};
 use crate::ids::IdAllocator;
+use crate::log_space::LogSpace;
 use crate::maintenance::Background;
 use crate::manifest::ManifestRows;
 use crate::numbers::FileNumbers;
@@ -133,7 +133,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>>
         ids: Mutex::new(IdAllocator::after(u32::MAX)),
         numbers: FileNumbers::new(0..0),
         reserve: Reserve::new(false, 0),
-        log_full: AtomicBool::new(false),
+        log_space: LogSpace::default(),
         lengths: Lengths::default(),
         background,
         trash,

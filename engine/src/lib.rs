@@ -211,8 +211,9 @@ mod scan;
 mod version;
 
 // Files: their names and numbers, the manifest that says which count, the segments among them, those that a large
-// transaction writes ahead of its commit, spare room.
+// transaction writes ahead of its commit, space for the log and for a full disk.
 mod files;
+mod log_space;
 mod manifest;
 mod numbers;
 mod reserve;

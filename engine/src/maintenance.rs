@@ -15,12 +15,14 @@ use crate::error::{Error, Result};
 use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, Condvar, Mutex};
-use crate::{compaction, flush, pins};
+use crate::{compaction, flush, log_space, pins};
 
 /// How long after a commit the thread looks for the work that follows from commits.
 const LOOK_MS: u64 = 100;
 /// How long the thread waits after a step that failed.
 const RETRY_MS: u64 = 500;
+/// How long there is nothing to do before the thread looks for what can be done at leisure.
+const IDLE_MS: u64 = 1_000;
 
 /// What the foreground and the background tell one another.
 pub(crate) struct Background {
@@ -35,17 +37,27 @@ pub(crate) struct Background {
     pub(crate) error: Arc<Mutex<Option<Error>>>,
 }
 
-#[derive(Default)]
 struct Signals {
     work: bool,
     sync: bool,
     stop: bool,
+    /// Whether the thread was told that there is nothing to do, or has done nothing yet.
+    told_idle: bool,
+}
+
+/// What ends the thread's wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Work,
+    /// There has been nothing to do for a while.
+    Idle,
+    Stop,
 }
 
 impl Background {
     pub(crate) fn new(error: Arc<Mutex<Option<Error>>>) -> Self {
         Self {
-            signals: Mutex::default(),
+            signals: Mutex::new(Signals { work: false, sync: false, stop: false, told_idle: true }),
             committed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             wake: Condvar::new(),
@@ -122,18 +134,26 @@ impl Background {
         std::mem::take(&mut self.signals.lock().sync)
     }
 
-    /// Waits for work. False: stop.
-    fn wait(&self, sync_interval_ms: u64, reserve: &Reserve) -> bool {
+    /// Waits for work, or the lack of it.
+    fn wait(&self, sync_interval_ms: u64, reserve: &Reserve) -> Call {
         let mut signals = self.signals.lock();
         if signals.stop {
-            return false;
+            return Call::Stop;
         }
         while !signals.work && !signals.sync && !signals.stop && !self.committed.load(Ordering::Acquire) {
-            if !reserve.is_out() {
+            let after = |ms| Duration::from_millis(ms);
+            if reserve.is_out() {
+                if self.wake.wait_for(&mut signals, after(RETRY_MS)).timed_out() {
+                    // Someone else may have made room.
+                    signals.work = reserve.tick();
+                }
+            } else if signals.told_idle {
                 self.wake.wait(&mut signals);
-            } else if self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS)).timed_out() {
-                // Someone else may have made room.
-                signals.work = reserve.tick();
+            } else {
+                signals.told_idle = self.wake.wait_for(&mut signals, after(IDLE_MS)).timed_out();
+                if signals.told_idle && !signals.work && !signals.sync && !signals.stop {
+                    return Call::Idle;
+                }
             }
         }
         if !signals.work && !signals.stop {
@@ -144,7 +164,8 @@ impl Background {
         // Swapped, not stored: whoever finds it raised does not ring, so what it had published must be seen from here on.
         self.committed.swap(false, Ordering::AcqRel);
         signals.work = false;
-        !signals.stop
+        signals.told_idle = false;
+        if signals.stop { Call::Stop } else { Call::Work }
     }
 
     fn pause(&self) {
@@ -179,11 +200,14 @@ pub enum Task {
     BuildVectors,
     /// Takes disk space ahead of need: the reserve for a full disk, the log's next file.
     PrepareLog,
+    /// Merges segments to get space back that need not be merged otherwise: at leisure, when there has been nothing to do
+    /// for a second.
+    Reclaim,
 }
 
 impl Task {
     /// Every kind of work, in the order in which [`Database::maintain`](crate::Database::maintain) looks for it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sync,
         Self::Flush,
         Self::RemoveFiles,
@@ -192,6 +216,7 @@ impl Task {
         Self::ExpireSnapshots,
         Self::BuildVectors,
         Self::PrepareLog,
+        Self::Reclaim,
     ];
 
     /// What it is called in an error.
@@ -205,8 +230,14 @@ impl Task {
             Self::ExpireSnapshots => "expiry of snapshots",
             Self::BuildVectors => "building of vector graphs",
             Self::PrepareLog => "preparation of the log",
+            Self::Reclaim => "reclaiming of space",
         }
     }
+}
+
+/// Does one step of whatever is due, and of what can be done at leisure. Says whether there was anything.
+pub(crate) fn step_at_leisure(shared: &Arc<Shared>) -> Result<bool> {
+    Ok(step(shared)? || run_task(shared, Task::Reclaim)?)
 }
 
 /// Does one step of whatever is due. Says whether there was anything.
@@ -214,7 +245,8 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     let mut failed = run_task(shared, Task::Sync).err();
     // Before the flush, which a writer can keep busy.
     let deep = std::iter::once_with(|| named(Task::Compact, compaction::step_deep(shared)));
-    let all = Task::ALL[1..].iter().map(|task| run_task(shared, *task));
+    let due = Task::ALL[1..].iter().filter(|task| **task != Task::Reclaim);
+    let all = due.map(|task| run_task(shared, *task));
     let mut done = false;
     for result in deep.chain(all) {
         match result {
@@ -239,7 +271,8 @@ pub(crate) fn run_task(shared: &Arc<Shared>, task: Task) -> Result<bool> {
         Task::SweepObjects => crate::object::sweep::sweep_step(shared),
         Task::ExpireSnapshots => pins::expire_step(shared),
         Task::BuildVectors => crate::vector::build_step(shared),
-        Task::PrepareLog => prepare_log(shared),
+        Task::PrepareLog => log_space::prepare(shared),
+        Task::Reclaim => reclaim(shared),
     };
     named(task, done)
 }
@@ -257,22 +290,14 @@ fn sync_if_wanted(shared: &Shared) -> Result<bool> {
 }
 
 fn flush_if_wanted(shared: &Arc<Shared>) -> Result<bool> {
-    Ok(flush::step(shared)? || flush::relieve_log(shared)? || flush::bound_log(shared)?)
+    Ok(flush::step(shared)? || log_space::relieve(shared)? || log_space::bound(shared)?)
 }
 
-/// Takes disk space ahead of need: the reserve, then the log's next file, so that no commit waits for it. A process that
-/// only reads can do without both. On a disk too full for that the commit that needs the room will say so.
-fn prepare_log(shared: &Shared) -> Result<bool> {
-    if shared.writer()?.stats().commits == 0 {
-        return Ok(false);
-    }
-    shared.reserve.make(shared)?;
-    if shared.reserve.is_out() {
-        return Ok(false);
-    }
-    match shared.writer()?.prepare().map_err(Error::from) {
-        Err(error) if !error.is_disk_full() => Err(error),
-        _ => Ok(false),
+fn reclaim(shared: &Arc<Shared>) -> Result<bool> {
+    match flush::step_reclaim(shared).and_then(|flushed| Ok(flushed || compaction::step_reclaim(shared)?)) {
+        // It takes room to make room: on a full disk what is deleted is merged when that is due.
+        Err(error) if error.is_disk_full() => Ok(false),
+        done => done,
     }
 }
 
@@ -301,16 +326,25 @@ pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
 
 /// The background thread's life.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    while shared.background.wait(shared.options.sync_interval_ms, &shared.reserve) {
-        while !shared.background.is_stopped() {
+    let background = &shared.background;
+    loop {
+        let call = background.wait(shared.options.sync_interval_ms, &shared.reserve);
+        let step = match call {
+            Call::Stop => break,
+            Call::Work => step,
+            Call::Idle => step_at_leisure,
+        };
+        while !background.is_stopped() {
             match step(shared) {
+                // What follows from commits comes first.
+                Ok(true) if call == Call::Idle && background.committed.load(Ordering::Acquire) => break,
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    shared.background.failed(error);
-                    shared.background.flushed();
-                    shared.background.pause();
-                    shared.background.wake();
+                    background.failed(error);
+                    background.flushed();
+                    background.pause();
+                    background.wake();
                     break;
                 }
             }

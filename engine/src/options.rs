@@ -32,7 +32,8 @@ pub struct Options {
     pub transaction_bytes: usize,
     /// Frozen memtables waiting to be flushed before commits wait for the flush. Default: 2.
     pub frozen_memtables_max: usize,
-    /// Size of one log file, in bytes. Default: 16 MiB.
+    /// Size of one log file, in bytes: up to this, in proportion to the database, and less while that is small. Default:
+    /// 16 MiB.
     pub log_file_bytes: u64,
     /// Size at which a segment is closed and the next begun, in bytes. Default: 64 MiB.
     pub segment_bytes: u64,

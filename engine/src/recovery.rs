@@ -16,7 +16,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use logwood_index::{Direction, KeyRange, Memtable};
@@ -25,10 +24,10 @@ use logwood_wal::{Disk, Group, Kind, Lock, Log, LogOptions, LogWriter, Lsn, Reco
 use crate::commit::{Committer, is_full};
 use crate::count::Lengths;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::hold::Hold;
 use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
+use crate::log_space::LogSpace;
 use crate::maintenance::Background;
 use crate::manifest::{self, Edit, Manifest, ManifestRows};
 use crate::numbers::FileNumbers;
@@ -40,6 +39,7 @@ use crate::spill::{Opener, Spill};
 use crate::sync::Mutex;
 use crate::version::{Frozen, Table, Tables, Trash, Version};
 use crate::view::Rows;
+use crate::{files, log_space};
 
 /// Takes the lock of the database.
 fn lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>> {
@@ -302,7 +302,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         manifest: Mutex::new(Some(manifest)),
         ids,
         numbers,
-        log_full: AtomicBool::new(false),
+        log_space: LogSpace::default(),
         lengths: Lengths::default(),
         background,
         trash,
@@ -310,6 +310,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         vector_indexes: crate::vector::Registry::default(),
         lock: Mutex::new(Some(lock)),
     });
+    log_space::size_files(&shared)?;
     forget_flushed_log(&shared)?;
     Ok(shared)
 }

@@ -147,6 +147,17 @@ impl Reserve {
         Ok(true)
     }
 
+    /// Gives its room back until it is made again.
+    pub(crate) fn rest(&self, shared: &Shared) -> Result<()> {
+        let mut state = self.state.lock();
+        if *state == State::Held {
+            remove(shared)?;
+            *state = State::Unmade;
+            self.retry();
+        }
+        Ok(())
+    }
+
     /// Gives its room back for good.
     pub(crate) fn close(&self, shared: &Shared) -> Result<()> {
         let held = std::mem::replace(&mut *self.state.lock(), State::Off) == State::Held;

@@ -1,7 +1,6 @@
 //! What every handle of an open database shares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use logwood_wal::{Disk, Durability, Group, Lock, Lsn};
 
@@ -12,6 +11,7 @@ use crate::follow::Follow;
 use crate::hold::Hold;
 use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
+use crate::log_space::LogSpace;
 use crate::maintenance::Background;
 use crate::manifest::Manifest;
 use crate::numbers::FileNumbers;
@@ -46,8 +46,7 @@ pub struct Shared {
     pub(crate) ids: Mutex<IdAllocator>,
     pub(crate) numbers: FileNumbers,
     pub(crate) reserve: Reserve,
-    /// Whether the log found no room for a commit: the next flush is to let its files go.
-    pub(crate) log_full: AtomicBool,
+    pub(crate) log_space: LogSpace,
     /// What was counted last.
     pub(crate) lengths: Lengths,
     pub(crate) background: Arc<Background>,
@@ -97,7 +96,7 @@ impl Shared {
                 writes.let_spill_go();
             }
             if matches!(error, Error::Log(logwood_wal::Error::DiskFull { .. })) {
-                self.log_full.store(true, Ordering::Release);
+                self.log_space.note_full();
                 self.background.wake();
             }
         })?;

@@ -102,6 +102,11 @@ impl TableFile {
         self.superseded.load(Ordering::Relaxed)
     }
 
+    /// Notes that so many more of its entries are no longer valid.
+    pub(crate) fn note_superseded(&self, entries: u64) {
+        self.superseded.fetch_add(entries, Ordering::Relaxed);
+    }
+
     /// The file's name.
     #[cfg(all(loom, test))]
     pub(crate) fn name(&self) -> &str {
@@ -132,11 +137,14 @@ impl Table {
         meta.bytes / meta.entries.max(1) >= LARGE_ENTRY_BYTES
     }
 
-    /// Notes that something newer was written of a key, which this table may have.
-    pub(crate) fn note_newer(&self, key: &[u8]) {
-        if self.segment.may_have(key) {
-            self.file.superseded.fetch_add(1, Ordering::Relaxed);
+    /// Notes that something newer was written of a key, and of so many others like it, if this table may have it. Says
+    /// whether it may.
+    pub(crate) fn note_newer(&self, key: &[u8], keys: u64) -> bool {
+        let may_have = self.segment.may_have(key);
+        if may_have {
+            self.file.note_superseded(keys);
         }
+        may_have
     }
 
     /// The last commit in it. Of a table that was written ahead of its commit it is known once that is in the log.
@@ -230,23 +238,24 @@ impl Levels {
         runs.extend(others.filter_map(|level| run::level(self, level, bounds, hidden, direction)));
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
-        for (level, tables) in self.levels.iter().enumerate() {
-            if level == 0 {
-                for table in tables {
-                    if table.covers(key)
-                        && let Some(found) = table.get(key)?
-                    {
-                        return Ok(Some(found));
-                    }
+    /// The tables whose keys lie around a key, newest first.
+    pub(crate) fn around<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Table>> {
+        let of_level = move |(level, tables): (usize, &'a Vec<Arc<Table>>)| {
+            let at = match level {
+                0 => 0..tables.len(),
+                _ => {
+                    let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
+                    at..tables.len().min(at + 1)
                 }
-                continue;
-            }
-            let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
-            if let Some(table) = tables.get(at)
-                && &table.segment.meta().min_key[..] <= key
-                && let Some(found) = table.get(key)?
-            {
+            };
+            &tables[at]
+        };
+        self.levels.iter().enumerate().flat_map(of_level).filter(move |table| table.covers(key))
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        for table in self.around(key) {
+            if let Some(found) = table.get(key)? {
                 return Ok(Some(found));
             }
         }
@@ -321,6 +330,11 @@ impl Version {
             .iter()
             .map(|frozen| (&frozen.memtable, Some(&frozen.spill).filter(|spill| !spill.is_empty())));
         std::iter::once((&self.active, None)).chain(frozen)
+    }
+
+    /// Bytes of the segments' files.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.tables.values().flat_map(|levels| levels.tables()).map(|table| table.segment.meta().bytes).sum()
     }
 
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use logwood::{
-    Bucket, BucketOptions, Database, Disk, Durability, Error, Keyspace, MemoryDisk, Options, PutOptions,
-    Result, Task,
+    Bucket, BucketOptions, Compression, Database, Disk, Durability, Error, Keyspace, MemoryDisk, Options,
+    PutOptions, Result, Task,
 };
 use logwood_fuzz::{Asked, Call, Fault, SimulatedDisk, Times, WatchedDisk};
 
@@ -18,6 +18,8 @@ fn open_on(disk: Arc<dyn Disk>, background: bool) -> Database {
         .background(background)
         .memtable_bytes(64 << 10)
         .log_file_bytes(1 << 20)
+        .segment_bytes(64 << 10)
+        .compression(Compression::None)
         .sync_interval_ms(1)
         .seed(Some(6));
     Database::open_on(disk, options).unwrap()
@@ -46,6 +48,11 @@ fn prepare(db: &Database, space: Keyspace, task: Task) {
             (0..4).for_each(|_| flushed(0));
             assert!(db.run(Task::Compact).unwrap());
         }
+        Task::Reclaim => {
+            flushed(0);
+            (0..30_u32).try_for_each(|n| db.transact(|tx| tx.delete(space, &n.to_be_bytes()))).unwrap();
+            db.flush().unwrap();
+        }
         Task::SweepObjects => {
             let bucket = db.transact(|tx| Bucket::create(tx, "bucket", BucketOptions::default())).unwrap();
             let staged = db.stage(&[1; 9_000][..]).unwrap();
@@ -62,13 +69,14 @@ fn is_of(error: &Error, name: &str) -> bool {
 }
 
 /// The tasks that touch the disk, by the names that errors give them.
-const TASKS: [(Task, &str); 6] = [
+const TASKS: [(Task, &str); 7] = [
     (Task::Sync, "sync"),
     (Task::Flush, "flush"),
     (Task::Compact, "compaction"),
     (Task::RemoveFiles, "removal of dead files"),
     (Task::SweepObjects, "sweep of objects"),
     (Task::PrepareLog, "preparation of the log"),
+    (Task::Reclaim, "reclaiming of space"),
 ];
 
 #[test]

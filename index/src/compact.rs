@@ -29,7 +29,7 @@ pub struct SegmentInfo {
     pub entries: u64,
     /// Entries that are tombstones, or were deleted since: at the last level only these are left.
     pub tombstones: u64,
-    /// Of large entries, about how many are known to be no longer valid.
+    /// About how many of its entries are known to be no longer valid, since newer segments have their keys.
     pub superseded: u64,
     /// Its smallest key.
     pub min_key: Bytes,
@@ -49,6 +49,11 @@ impl SegmentInfo {
         self.bytes / self.entries.max(1)
     }
 
+    /// About how many of its bytes are no longer valid.
+    fn superseded_bytes(&self) -> u64 {
+        self.superseded.saturating_mul(self.entry_bytes())
+    }
+
     /// Whether there is more to copying its entries than to looking for them.
     fn is_of_large_entries(&self) -> bool {
         self.entry_bytes() >= LARGE_ENTRY_BYTES
@@ -63,6 +68,9 @@ impl SegmentInfo {
 /// Entries of this size on average are large: a segment of them has few, so that gets and ranges hardly notice one
 /// segment more, while a merge copies as much as ever.
 pub const LARGE_ENTRY_BYTES: u64 = 32 << 10;
+
+/// As many bytes as this part of a segment may be no longer valid in any keyspace: small ones are not worth files.
+const DEAD_SEGMENT_PART: u64 = 64;
 
 /// So many segments of large entries, all valid, ask for a compaction as one of others does.
 const LARGE_FOR_ONE: f64 = 3.0;
@@ -80,11 +88,27 @@ pub struct CompactionOptions {
     pub levels: usize,
     /// The size in bytes at which the engine begins a new output segment. Smaller ones are joined with small neighbours.
     pub segment_bytes: u64,
+    /// More than one part in so many of all bytes that is no longer valid asks for a compaction.
+    pub dead_part: u64,
 }
 
 impl Default for CompactionOptions {
     fn default() -> Self {
-        Self { l0_files: 4, base_bytes: 256 << 20, ratio: 10, levels: 7, segment_bytes: 64 << 20 }
+        Self {
+            l0_files: 4,
+            base_bytes: 256 << 20,
+            ratio: 10,
+            levels: 7,
+            segment_bytes: 64 << 20,
+            dead_part: 3,
+        }
+    }
+}
+
+impl CompactionOptions {
+    /// Whether so many bytes of a keyspace may not be dead, `total` being those of all its segments.
+    pub fn is_too_much(&self, dead: u64, total: u64) -> bool {
+        dead > self.segment_bytes / DEAD_SEGMENT_PART && dead.saturating_mul(self.dead_part) > total
     }
 }
 
@@ -116,7 +140,7 @@ pub fn choose(levels: &[Vec<SegmentInfo>], options: &CompactionOptions) -> Optio
             let segment = levels.least_overlapping(level)?;
             Some(levels.compaction(level, vec![segment], level + 1))
         }
-        None => levels.settle_tombstones(),
+        None => levels.settle_tombstones().or_else(|| levels.reclaim(base)),
     }
 }
 
@@ -214,9 +238,8 @@ impl<'a> Levels<'a> {
         let (large, small): (Vec<_>, Vec<_>) =
             self.at(0).iter().partition(|segment| segment.is_of_large_entries());
         let bytes = large.iter().map(|segment| segment.bytes).sum::<u64>().max(1);
-        let dead = |segment: &SegmentInfo| segment.superseded.saturating_mul(segment.entry_bytes());
-        let dead =
-            self.levels.iter().flatten().fold(0, |sum: u64, segment| sum.saturating_add(dead(segment)));
+        let dead = self.levels.iter().flatten().filter(|segment| segment.is_of_large_entries());
+        let dead = dead.fold(0, |sum: u64, segment| sum.saturating_add(segment.superseded_bytes()));
         let large = large.len() as f64;
         let worth = (large / LARGE_FOR_ONE + large * (dead as f64 / bytes as f64)).min(large);
         small.len() as f64 + worth
@@ -259,6 +282,28 @@ impl<'a> Levels<'a> {
                 false => self.rewritten(segment),
             })
         })
+    }
+
+    /// If too much is no longer valid: what lies highest goes down, for it is what takes the place of the rest. If there
+    /// is nothing above the last level, what was deleted of that is freed.
+    fn reclaim(&self, base: usize) -> Option<Compaction> {
+        let all = || self.levels.iter().flatten();
+        let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+        let deleted = self.at(self.last).iter().map(|segment| segment.tombstones * segment.entry_bytes());
+        let dead = all().map(SegmentInfo::superseded_bytes).chain(deleted).fold(0, sum);
+        let total = all().map(|segment| segment.bytes).fold(0, sum);
+        if !self.options.is_too_much(dead, total) {
+            return None;
+        }
+        match (0..self.last).find(|level| !self.at(*level).is_empty()) {
+            Some(0) => self.empty_level_0(base),
+            Some(level) => Some(self.compaction(level, vec![self.least_overlapping(level)?], level + 1)),
+            None => {
+                let part = |segment: &&SegmentInfo| segment.tombstones * 1000 / segment.entries.max(1);
+                let most = self.at(self.last).iter().max_by_key(part)?;
+                (most.tombstones > 0).then(|| self.rewritten(most))
+            }
+        }
     }
 
     /// The compaction of a segment of the last level, and small neighbours, into that level.
@@ -334,7 +379,14 @@ mod tests {
     }
 
     fn options() -> CompactionOptions {
-        CompactionOptions { l0_files: 2, base_bytes: 100, ratio: 10, levels: 4, segment_bytes: 0 }
+        CompactionOptions {
+            l0_files: 2,
+            base_bytes: 100,
+            ratio: 10,
+            levels: 4,
+            segment_bytes: 0,
+            dead_part: 3,
+        }
     }
 
     #[test]
@@ -449,7 +501,14 @@ mod tests {
 
     #[test]
     fn options_out_of_range_are_read_as_the_nearest_that_make_sense() {
-        let options = CompactionOptions { l0_files: 0, base_bytes: 0, ratio: 0, levels: 0, segment_bytes: 0 };
+        let options = CompactionOptions {
+            l0_files: 0,
+            base_bytes: 0,
+            ratio: 0,
+            levels: 0,
+            segment_bytes: 0,
+            dead_part: 0,
+        };
         let levels = [vec![segment(2, 9, 0..=3), segment(1, 9, 0..=3)]];
         assert_eq!(choose(&levels, &options).unwrap().output_level, 1);
         assert!(choose_full(&levels, &options).is_some());

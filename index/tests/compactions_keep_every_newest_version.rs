@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use logwood_index::compact::{
@@ -42,6 +42,10 @@ impl Store {
     }
 
     fn flush(&mut self, entries: Entries) {
+        for key in entries.keys() {
+            let replaced = self.levels.iter_mut().flatten().find(|(_, entries)| entries.contains_key(key));
+            replaced.into_iter().for_each(|(info, _)| info.superseded += 1);
+        }
         let segment = self.segment(entries);
         self.levels.resize_with(self.levels.len().max(1), Vec::new);
         self.levels[0].insert(0, segment);
@@ -79,6 +83,13 @@ impl Store {
         level.sort_by(|(left, _), (right, _)| left.min_key.cmp(&right.min_key));
     }
 
+    /// Entries, and how many of them newer ones took the place of.
+    fn dead(&self) -> (usize, usize) {
+        let all: Vec<u8> =
+            self.levels.iter().flatten().flat_map(|(_, entries)| entries.keys().copied()).collect();
+        (all.len(), all.len() - all.iter().collect::<BTreeSet<_>>().len())
+    }
+
     fn get(&self, key: u8) -> Option<u32> {
         self.levels.iter().flatten().find_map(|(_, entries)| entries.get(&key).copied()).flatten()
     }
@@ -103,6 +114,7 @@ fn options() -> CompactionOptions {
         ratio: 3,
         levels: 4,
         segment_bytes: OUTPUT_ENTRIES as u64 * ENTRY_BYTES,
+        dead_part: 4,
     }
 }
 
@@ -145,5 +157,7 @@ proptest! {
             prop_assert!(steps < 1000, "no end");
         }
         prop_assert!(store.levels[0].len() < options().l0_files);
+        let (entries, dead) = store.dead();
+        prop_assert!(dead as u64 * options().dead_part <= entries as u64, "{dead} of {entries}");
     }
 }

@@ -198,8 +198,12 @@ impl LogWriter {
     /// not wait for all that others have.
     fn bytes_to_begin_with(&self) -> u64 {
         let bytes = self.options.file_bytes;
+        if let Some(spare) = &self.spare {
+            // It may have been made before files were to be larger.
+            return bytes.min(spare.bytes);
+        }
         // To reserve space takes no time.
-        let in_haste = self.stats.files_begun == 0 && self.spare.is_none() && !self.long;
+        let in_haste = self.stats.files_begun == 0 && !self.long;
         if in_haste { bytes.min(HASTY_BYTES_MIN.max(bytes / SMALLER)) } else { bytes }
     }
 
@@ -269,6 +273,39 @@ impl LogWriter {
         let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
         let bytes = if self.saving { self.small_bytes() } else { self.options.file_bytes };
         wanted.then(|| self.space_job(bytes))
+    }
+
+    /// Sets the size of the files that are begun from now on, in bytes; of a spare one that is ready, at its next use.
+    pub fn set_file_bytes(&mut self, bytes: u64) {
+        self.options.file_bytes = bytes;
+    }
+
+    /// Gives up the files whose commits are all at or below `up_to`, as [`LogWriter::retire`] does, and all space that was
+    /// taken ahead of need: the spare file, those to be written again, and what is left of the one that is written, which
+    /// a small one takes the place of. The next commit begins as after an opening.
+    pub fn rest(&mut self, up_to: Lsn) -> Result<(), Error> {
+        self.running()?;
+        let saving = self.saving;
+        self.save_space(true);
+        if let Some(spare) = self.spare.take() {
+            discard(&*self.disk, &spare.name);
+        }
+        let rested = self.begin_small_file().and_then(|()| self.retire(up_to));
+        self.save_space(saving);
+        rested
+    }
+
+    /// Begins a small file, unless there are no commits in the present one, or it is no larger.
+    fn begin_small_file(&mut self) -> Result<(), Error> {
+        let small = self.small_bytes();
+        if self.active.as_ref().is_none_or(|active| active.first == self.next || active.room <= small) {
+            return Ok(());
+        }
+        match self.begin_file(0, self.options.prewrite.then_some(small)) {
+            // Then all stays as it is.
+            Err(Error::DiskFull { .. }) => Ok(()),
+            begun => begun,
+        }
     }
 
     /// Whether to take no more room than needed, because there is little left: files are begun small, and those

@@ -40,7 +40,14 @@ fn work(log: &mut LogWriter, known: &mut Known, dice: &mut Dice, steps: usize) -
             9 => log.prepare()?,
             10 => {
                 known.from = known.from.max(known.synced.saturating_sub(dice.roll(3)));
-                log.retire(known.from.saturating_sub(1))?;
+                let gone = known.from.saturating_sub(1);
+                if dice.roll(2) == 0 {
+                    log.retire(gone)?;
+                } else {
+                    log.rest(gone)?;
+                }
+                log.set_file_bytes([3_000, 5_000][dice.roll(2) as usize]);
+                known.synced = known.synced.max(log.durable());
             }
             _ => {
                 // Forward by one large frame, which needs a file of its own, and may be written in pieces.

@@ -150,6 +150,59 @@ fn prepared_space_is_used_by_the_next_file() {
 }
 
 #[test]
+fn a_log_that_rests_takes_little_room_until_it_is_written_again() {
+    let disk = disk();
+    let (mut log, ..) = open(&disk, options(128 << 10)).unwrap();
+    log.rest(0).unwrap();
+    assert!(disk.list().unwrap().is_empty(), "there is nothing yet");
+    for _ in 0..1_000 {
+        append(&mut log, 300).unwrap();
+    }
+    log.retire(500).unwrap();
+    log.prepare().unwrap();
+    let taken =
+        || disk.list().unwrap().iter().map(|name| disk.open(name).unwrap().len().unwrap()).sum::<u64>();
+    assert!(taken() > 256 << 10);
+    log.rest(999).unwrap();
+    assert_eq!((log.stats().files, log.durable()), (2, 1_000), "commit 1,000 is needed");
+    log.rest(1_000).unwrap();
+    let files = disk.list().unwrap();
+    assert_eq!((files.len(), taken()), (1, 8 << 10));
+    log.rest(1_000).unwrap();
+    assert_eq!(disk.list().unwrap(), files, "there is no more to give");
+    for _ in 0..100 {
+        append(&mut log, 300).unwrap();
+    }
+    assert_eq!(log.stats().files, 2, "a small one and one of the usual size");
+    assert!((128 << 10..137 << 10).contains(&taken()), "{}", taken());
+    drop(log);
+    let (_, recovered, replayed) = open_from(&disk, options(128 << 10), 1_001).unwrap();
+    assert_eq!((recovered.first, recovered.last, replayed.len()), (1_001, 1_100, 100));
+}
+
+#[test]
+fn files_may_be_of_another_size_from_now_on() {
+    let disk = disk();
+    let (mut log, ..) = open(&disk, options(4096)).unwrap();
+    append(&mut log, 300).unwrap();
+    log.prepare().unwrap();
+    log.set_file_bytes(16 << 10);
+    let mut lengths = Vec::new();
+    while lengths.len() < 3 {
+        append(&mut log, 300).unwrap();
+        if log.stats().files_begun as usize > lengths.len() + 1 {
+            lengths.push(disk.map(&name(log.stats().files_begun)).unwrap().len());
+        }
+    }
+    assert_eq!(lengths, [4096, 16 << 10, 16 << 10], "what was ready is used");
+    log.retire(u64::MAX).unwrap();
+    log.set_file_bytes(4096);
+    log.prepare().unwrap();
+    let ready = disk.list().unwrap().into_iter().find(|name| name.ends_with(".tmp")).unwrap();
+    assert_eq!(disk.map(&ready).unwrap().len(), 4096, "space that was taken for more is cut");
+}
+
+#[test]
 fn a_frame_larger_than_a_file_gets_a_file_of_its_own() {
     let disk = disk();
     for prewrite in [true, false] {

@@ -18,6 +18,8 @@ enum Step {
     Prepare,
     /// Everything but the last few commits.
     Retire(u64),
+    Rest(u64),
+    Size(u64),
     Close,
     Kill,
     Follow,
@@ -31,6 +33,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Rotate),
         1 => Just(Step::Prepare),
         1 => (0_u64..20).prop_map(Step::Retire),
+        1 => (0_u64..20).prop_map(Step::Rest),
+        1 => (1_000_u64..5_000).prop_map(Step::Size),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
         3 => Just(Step::Follow),
@@ -85,11 +89,15 @@ fn run(steps: &[Step], options: &dyn Fn() -> LogOptions) -> Result<(), Error> {
             Step::Sync => assert_eq!(log.sync()?, model.len() as Lsn),
             Step::Rotate => log.rotate()?,
             Step::Prepare => log.prepare()?,
-            Step::Retire(kept) => {
+            Step::Size(bytes) => log.set_file_bytes(*bytes),
+            Step::Retire(kept) | Step::Rest(kept) => {
                 // A follower that lags behind what is retired is another test's.
                 follow(&mut follower, &model);
                 from = from.max((model.len() as Lsn + 1).saturating_sub(*kept));
-                log.retire(from - 1)?;
+                match step {
+                    Step::Rest(_) => log.rest(from - 1)?,
+                    _ => log.retire(from - 1)?,
+                }
             }
             Step::Close | Step::Kill => {
                 let close = matches!(step, Step::Close);

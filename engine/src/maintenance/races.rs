@@ -27,7 +27,7 @@ fn bring(tell: fn(&Background)) {
             })
         });
         while work.load(Ordering::Acquire) < 2 {
-            assert!(background.wait(1, &Reserve::new(false, 0)));
+            assert_ne!(background.wait(1, &Reserve::new(false, 0)), Call::Stop);
         }
         for bringer in bringers {
             bringer.join().unwrap();
@@ -61,7 +61,7 @@ fn a_sync_that_is_wanted_is_not_forgotten() {
         });
         let mut synced = 0;
         while synced < 2 {
-            assert!(background.wait(1, &Reserve::new(false, 0)));
+            assert_ne!(background.wait(1, &Reserve::new(false, 0)), Call::Stop);
             if background.take_sync() {
                 synced = work.load(Ordering::Acquire);
             }
@@ -78,7 +78,7 @@ fn stopping_ends_the_wait() {
         let background = background();
         let thread = {
             let background = background.clone();
-            spawn(move || while background.wait(1, &Reserve::new(false, 0)) {})
+            spawn(move || while background.wait(1, &Reserve::new(false, 0)) != Call::Stop {})
         };
         background.wake();
         background.stop();

@@ -1,0 +1,138 @@
+//! Space comes back without being asked for: what a database takes on the disk is in proportion to what is in it, whatever
+//! was written over and removed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use logwood::{Database, Disk, Durability, Keyspace, MemoryDisk, Options, View};
+use logwood_fuzz::Rng;
+
+const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+const ROWS: u64 = 80_000;
+const KEY_BYTES: usize = 24;
+const VALUE_BYTES: usize = 150;
+/// About half of the rows, and there are never fewer of them than that: what is taken ahead of need is a part of it.
+const MEMORY: usize = 8 << 20;
+
+/// Of the live bytes, as left and when compacted.
+const LEFT_MAX: f64 = 1.4;
+const COMPACTED_MAX: f64 = 1.1;
+
+struct Churn {
+    disk: Arc<dyn Disk>,
+    db: Database,
+    rows: Keyspace,
+    rng: Rng,
+    model: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Churn {
+    fn new() -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let options = Options::new()
+            .memory(MEMORY)
+            .durability(Durability::Buffered)
+            .background(false)
+            .segment_bytes(4 << 20)
+            .seed(Some(7));
+        let db = Database::open_on(disk.clone(), options).unwrap();
+        let rows = db.keyspace("rows").unwrap();
+        Self { disk, db, rows, rng: Rng::new(7), model: BTreeMap::new() }
+    }
+
+    fn settle(&self) {
+        while self.db.maintain().unwrap() {}
+    }
+
+    fn write(&mut self, keys: impl IntoIterator<Item = Option<Vec<u8>>>, rows_a_commit: usize) {
+        let keys: Vec<_> =
+            keys.into_iter().map(|key| key.unwrap_or_else(|| self.rng.bytes(KEY_BYTES))).collect();
+        for keys in keys.chunks(rows_a_commit) {
+            let mut tx = self.db.begin();
+            for key in keys {
+                let value = self.rng.bytes(VALUE_BYTES);
+                tx.put(self.rows, key, &value).unwrap();
+                self.model.insert(key.clone(), value);
+            }
+            tx.commit().unwrap();
+            // As a thread would that keeps up.
+            self.settle();
+        }
+    }
+
+    fn remove(&mut self, keys: &[Vec<u8>], rows_a_commit: usize) {
+        for keys in keys.chunks(rows_a_commit) {
+            self.db.transact(|tx| keys.iter().try_for_each(|key| tx.delete(self.rows, key))).unwrap();
+            self.settle();
+        }
+        keys.iter().for_each(|key| drop(self.model.remove(key)));
+    }
+
+    fn some_keys(&mut self, count: u64) -> Vec<Vec<u8>> {
+        let keys: Vec<_> = self.model.keys().cloned().collect();
+        (0..count).map(|_| keys[self.rng.below(keys.len() as u64) as usize].clone()).collect()
+    }
+
+    /// What the files take for each live byte.
+    fn share(&self) -> f64 {
+        let file_bytes = |name: String| self.disk.open(&name).unwrap().len().unwrap();
+        let taken: u64 = self.disk.list().unwrap().into_iter().map(file_bytes).sum();
+        let live: usize = self.model.iter().map(|(key, value)| key.len() + value.len()).sum();
+        taken as f64 / live as f64
+    }
+
+    fn check(&self, behind: &str) {
+        let share = self.share();
+        assert!(share <= LEFT_MAX, "{share:.2} times the live bytes behind {behind}");
+        let snapshot = self.db.snapshot();
+        let found = snapshot.range(self.rows, ALL).unwrap().map(Result::unwrap);
+        let rows = found.map(|(key, value)| (key.to_vec(), value.to_vec()));
+        assert!(rows.eq(self.model.clone()), "behind {behind}");
+    }
+
+    fn compact(&self) {
+        self.db.compact().unwrap();
+        self.settle();
+        let share = self.share();
+        assert!(share <= COMPACTED_MAX, "{share:.2} times the live bytes when compacted");
+    }
+}
+
+#[test]
+fn what_is_on_the_disk_is_in_proportion_to_what_is_live() {
+    let mut churn = Churn::new();
+    churn.write((0..ROWS).map(|_| None), 1_000);
+    churn.check("batches");
+    churn.compact();
+    for _ in 0..3 {
+        let keys = churn.some_keys(ROWS);
+        churn.write(keys.into_iter().map(Some), 100);
+        churn.check("overwrites");
+    }
+    let few = churn.some_keys(100);
+    for _ in 0..300 {
+        churn.write(few.iter().cloned().map(Some), 100);
+    }
+    churn.check("overwrites of a few rows");
+    let keys: Vec<_> = churn.model.keys().step_by(3).cloned().collect();
+    churn.remove(&keys, 500);
+    churn.check("removal of a third");
+    let keys: Vec<_> = churn.model.keys().take(4_000).cloned().collect();
+    churn.remove(&keys, 1);
+    churn.check("removal of the first, one by one");
+    churn.write((0..ROWS / 3).map(|_| None), ROWS as usize);
+    churn.check("a bulk load");
+    churn.compact();
+    let low = churn.model.keys().nth(5_000).unwrap().clone();
+    churn
+        .db
+        .transact(|tx| tx.delete_range(churn.rows, (Bound::Unbounded, Bound::Excluded(&low[..]))))
+        .unwrap();
+    churn.model = churn.model.split_off(&low);
+    churn.settle();
+    churn.check("a deleted range");
+    churn.compact();
+}
