@@ -11,7 +11,8 @@ use crate::clock::{Clock, SystemClock};
 pub struct LogOptions {
     /// What its files' names begin with.
     pub prefix: String,
-    /// Size of a file, in bytes. A frame that needs more gets a file of its own.
+    /// Size of a file, in bytes; see also [`LogWriter::set_file_bytes`](crate::LogWriter::set_file_bytes). A frame that
+    /// needs more gets a file of its own.
     pub file_bytes: u64,
     /// How many retired files are kept to be written again.
     pub recycle_files: usize,

@@ -44,6 +44,8 @@ const LONG_FRAME_BYTES: u64 = 32 << 10;
 
 /// The smallest part of a file that is a long frame.
 const LONG_FRAME_PART: u64 = 4;
+/// A file that is begun for a long frame has room for so many, as far as files may be so large.
+const LONG_FRAMES: u64 = 128;
 
 /// Counts since the log was opened, and its files now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,8 +111,10 @@ pub struct LogWriter {
     scratches: u64,
     /// Whether files are to take no more room than needed.
     saving: bool,
-    /// Whether the last frame was long, so that the next ones are expected to be.
-    long: bool,
+    /// The size of files that are begun now, at most that of the options.
+    file_bytes: u64,
+    /// The length of the last frame if it was long, so that the next ones are expected to be; otherwise 0.
+    long: u64,
     /// For the next frame.
     memory: Vec<u8>,
     stopped: Option<Error>,
@@ -129,6 +133,7 @@ impl LogWriter {
         Self {
             durable: next - 1,
             number: sealed.last().map_or(0, |file| file.number),
+            file_bytes: options.file_bytes,
             disk,
             options,
             next,
@@ -139,7 +144,7 @@ impl LogWriter {
             free: Vec::new(),
             scratches: 0,
             saving: false,
-            long: false,
+            long: 0,
             memory: Vec::new(),
             stopped: None,
             stats: LogStats::default(),
@@ -187,23 +192,29 @@ impl LogWriter {
         }
         let frame = self.encode(records)?;
         let frame_bytes = frame.total() as u64;
-        self.long = frame_bytes >= LONG_FRAME_BYTES.min(self.options.file_bytes / LONG_FRAME_PART);
+        let is_long = frame_bytes >= LONG_FRAME_BYTES.min(self.options.file_bytes / LONG_FRAME_PART);
+        self.long = if is_long { frame_bytes } else { 0 };
         self.make_room(frame_bytes, self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
         self.write_frame(frame)?;
         self.closed = false;
         Ok(self.next - 1)
     }
 
+    /// The size of a file, but for haste and want of room.
+    fn usual_bytes(&self) -> u64 {
+        self.file_bytes.max(self.long.saturating_mul(LONG_FRAMES).min(self.options.file_bytes))
+    }
+
     /// The size of the file that a commit begins: the first one after an opening, which finds no space ready, does
     /// not wait for all that others have.
     fn bytes_to_begin_with(&self) -> u64 {
-        let bytes = self.options.file_bytes;
+        let bytes = self.usual_bytes();
         if let Some(spare) = &self.spare {
             // It may have been made before files were to be larger.
             return bytes.min(spare.bytes);
         }
         // To reserve space takes no time.
-        let in_haste = self.stats.files_begun == 0 && !self.long;
+        let in_haste = self.stats.files_begun == 0 && self.long == 0;
         if in_haste { bytes.min(HASTY_BYTES_MIN.max(bytes / SMALLER)) } else { bytes }
     }
 
@@ -229,7 +240,7 @@ impl LogWriter {
         self.running()?;
         match &self.active {
             Some(active) if active.first < self.next => {
-                self.begin_file(0, self.options.prewrite.then_some(self.options.file_bytes))
+                self.begin_file(0, self.options.prewrite.then_some(self.usual_bytes()))
             }
             _ => Ok(()),
         }
@@ -271,13 +282,14 @@ impl LogWriter {
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
         let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
-        let bytes = if self.saving { self.small_bytes() } else { self.options.file_bytes };
+        let bytes = if self.saving { self.small_bytes() } else { self.usual_bytes() };
         wanted.then(|| self.space_job(bytes))
     }
 
-    /// Sets the size of the files that are begun from now on, in bytes; of a spare one that is ready, at its next use.
+    /// Sets the size of the files that are begun from now on, in bytes, up to that of [`LogOptions::file_bytes`]. A spare
+    /// one that is ready stays as it is, and a file for long frames takes more.
     pub fn set_file_bytes(&mut self, bytes: u64) {
-        self.options.file_bytes = bytes;
+        self.file_bytes = bytes.min(self.options.file_bytes);
     }
 
     /// Gives up the files whose commits are all at or below `up_to`, as [`LogWriter::retire`] does, and all space that was
@@ -319,7 +331,7 @@ impl LogWriter {
 
     /// The size of a file where there is little room.
     fn small_bytes(&self) -> u64 {
-        (self.options.file_bytes / SMALLER).max(SMALL_BYTES_MIN).min(self.options.file_bytes)
+        (self.file_bytes / SMALLER).max(SMALL_BYTES_MIN).min(self.file_bytes)
     }
 
     /// Takes space that is ready.
@@ -442,8 +454,7 @@ impl LogWriter {
         let fits = self.active.as_ref().is_some_and(|active| {
             let end = active.end + frame_bytes;
             // Space that was not taken beforehand is the disk's; then a file's size is only a habit.
-            let grows =
-                !self.options.prewrite && (active.first == self.next || end <= self.options.file_bytes);
+            let grows = !self.options.prewrite && (active.first == self.next || end <= self.usual_bytes());
             end <= active.room || grows
         });
         if fits { Ok(()) } else { self.begin_file(frame_bytes, prewrite) }
@@ -546,8 +557,8 @@ impl LogWriter {
 
     fn space_job(&mut self, bytes: u64) -> SpaceJob {
         // A file of another size than usual is not worth a retired file's space.
-        let recycle = bytes == self.options.file_bytes;
-        let fill = if self.long { Fill::Reserved } else { Fill::Zeros };
+        let recycle = bytes == self.usual_bytes();
+        let fill = if self.long > 0 { Fill::Reserved } else { Fill::Zeros };
         self.scratches += 1;
         SpaceJob {
             disk: Arc::clone(&self.disk),

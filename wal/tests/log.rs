@@ -183,10 +183,11 @@ fn a_log_that_rests_takes_little_room_until_it_is_written_again() {
 #[test]
 fn files_may_be_of_another_size_from_now_on() {
     let disk = disk();
-    let (mut log, ..) = open(&disk, options(4096)).unwrap();
+    let (mut log, ..) = open(&disk, options(16 << 10)).unwrap();
+    log.set_file_bytes(4096);
     append(&mut log, 300).unwrap();
     log.prepare().unwrap();
-    log.set_file_bytes(16 << 10);
+    log.set_file_bytes(64 << 10);
     let mut lengths = Vec::new();
     while lengths.len() < 3 {
         append(&mut log, 300).unwrap();
@@ -194,7 +195,11 @@ fn files_may_be_of_another_size_from_now_on() {
             lengths.push(disk.map(&name(log.stats().files_begun)).unwrap().len());
         }
     }
-    assert_eq!(lengths, [4096, 16 << 10, 16 << 10], "what was ready is used");
+    assert_eq!(
+        lengths,
+        [4096, 16 << 10, 16 << 10],
+        "what was ready is used, and the options are not exceeded"
+    );
     log.retire(u64::MAX).unwrap();
     log.set_file_bytes(4096);
     log.prepare().unwrap();
