@@ -48,6 +48,11 @@ impl Request {
         Ok(Self { writes: Arc::new(writes), reads, counters: Vec::new(), counter_ops: OpsBuffer::new() })
     }
 
+    /// How much it writes to the log, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.writes.ops().encoded_bytes()
+    }
+
     /// What it writes, if a part of that was written ahead.
     pub(crate) fn spilled(&self) -> Option<Arc<WriteSet>> {
         (!self.writes.spill().is_empty()).then(|| self.writes.clone())

@@ -22,7 +22,7 @@ use crate::version::{Levels, Table, Tables, Version};
 
 /// Segments in level 0 of a keyspace from which on merging them comes before the next flush: a get asks
 /// each of them, and each is a mapped file.
-pub(crate) const LEVEL_0_DEEP: usize = 12;
+const LEVEL_0_DEEP: usize = 12;
 
 /// The part of a keyspace's bytes that may be no longer valid, when there is nothing else to do.
 const DEAD_PART_IDLE: u64 = 8;
@@ -203,6 +203,7 @@ fn install(shared: &Shared, keyspace: u32, change: &Change) {
         }
         Version { tables: Arc::new(all), counts, ..version.clone() }
     });
+    shared.pace.note(&shared.published.current().tables);
     change.removed.iter().filter(|table| !change.keeps(table)).for_each(|table| table.let_go());
 }
 

@@ -15,10 +15,11 @@ use bytes::Bytes;
 use logwood_index::compact::LARGE_ENTRY_BYTES;
 use logwood_index::{Chain, Direction, Entries, KeyRange, MemtableView, Merge};
 
-use crate::compaction::{self, LEVEL_0_DEEP};
+use crate::compaction;
 use crate::count::{self, Counts};
 use crate::error::Result;
 use crate::manifest::{Edit, Manifest};
+use crate::pace::DEPTH_MAX;
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -105,7 +106,7 @@ fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels) -> Result<u
 fn makes_too_deep(shared: &Shared, frozen: &Frozen) -> bool {
     let tables = shared.published.current().tables.clone();
     let depth = |number: &u32| tables.get(number)?.levels.first().map(Vec::len);
-    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= LEVEL_0_DEEP)
+    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= DEPTH_MAX)
 }
 
 /// What a flush makes of the tables.
@@ -348,7 +349,11 @@ fn install(shared: &Shared, change: &Change, flushed: &Frozen) -> Result<()> {
     flushed.spill.tables().filter(|table| !is_named(table)).for_each(|table| table.let_go());
     let gone = change.clipped.iter().filter(|(_, left)| matches!(left, Clipped::Gone));
     gone.for_each(|(table, _)| table.let_go());
-    shared.writer()?.with(|log, _| log.retire(flushed.lsn))?;
+    shared.writer()?.with(|log, _| {
+        shared.log_space.note_flush(log.stats().bytes);
+        log.retire(flushed.lsn)
+    })?;
+    shared.pace.note(&shared.published.current().tables);
     shared.reserve.retry();
     shared.background.flushed();
     Ok(())

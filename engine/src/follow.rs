@@ -16,6 +16,7 @@ use crate::maintenance::Background;
 use crate::manifest::ManifestRows;
 use crate::numbers::FileNumbers;
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::published::Published;
 use crate::recovery::{self, Opened, Replay};
 use crate::reserve::Reserve;
@@ -134,6 +135,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Shared>>
         numbers: FileNumbers::new(0..0),
         reserve: Reserve::new(false, 0),
         log_space: LogSpace::default(),
+        pace: Pace::default(),
         lengths: Lengths::default(),
         background,
         trash,

@@ -224,12 +224,13 @@ mod tables;
 mod follow;
 mod recovery;
 
-// Background work, a step at a time; and the check of every byte.
+// Background work, a step at a time, and how fast it goes; and the check of every byte.
 mod affected;
 mod check;
 mod compaction;
 mod flush;
 mod maintenance;
+mod pace;
 mod pins;
 
 // What is left of a damaged database, and a new one made from it.

@@ -4,7 +4,7 @@
 //! It is in proportion to what is in segments, so that a small database is small, and a large one seldom begins a file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::flush;
@@ -30,6 +30,8 @@ const CLOSED_LOG_BYTES: u64 = 256 << 10;
 pub(crate) struct LogSpace {
     /// Whether the log found no room for a commit: the next flush is to let its files go.
     full: AtomicBool,
+    /// Bytes that had been written to the log at the end of the last flush.
+    flushed_at: AtomicU64,
     /// How many commits there had been when space was last given back: none is taken ahead of need before there are more.
     /// Held while space is taken or given back.
     rested_at: Mutex<u64>,
@@ -39,6 +41,11 @@ impl LogSpace {
     /// The log found no room for a commit.
     pub(crate) fn note_full(&self) {
         self.full.store(true, Ordering::Release);
+    }
+
+    /// A flush is complete; so many bytes were written to the log until now.
+    pub(crate) fn note_flush(&self, log_bytes: u64) {
+        self.flushed_at.store(log_bytes, Ordering::Relaxed);
     }
 }
 
@@ -53,7 +60,8 @@ fn file_bytes(options: &Options, segment_bytes: u64) -> u64 {
 /// Has the log's next files be of the size that fits the database.
 pub(crate) fn size_files(shared: &Shared) -> Result<()> {
     let bytes = file_bytes(&shared.options, shared.published.current().segment_bytes());
-    shared.writer()?.with(|log, _| log.set_file_bytes(bytes));
+    let long_bytes = bytes.max(shared.options.memtable_bytes as u64);
+    shared.writer()?.with(|log, _| log.set_file_bytes(bytes, long_bytes));
     Ok(())
 }
 
@@ -70,7 +78,11 @@ pub(crate) fn prepare(shared: &Shared) -> Result<bool> {
         return Ok(false);
     }
     size_files(shared)?;
-    match shared.writer()?.prepare().map_err(Error::from) {
+    let group = shared.writer()?;
+    if group.with(|log, _| log.needs_no_space_ahead()) {
+        return Ok(false);
+    }
+    match group.prepare().map_err(Error::from) {
         Err(error) if !error.is_disk_full() => Err(error),
         _ => Ok(false),
     }
@@ -106,19 +118,18 @@ pub(crate) fn relieve(shared: &Arc<Shared>) -> Result<bool> {
     Ok(true)
 }
 
-/// Has the memtable flushed when the log has grown long: longer than the rows in it are, since they were written again and
+/// Has the memtable flushed when the log has grown long: longer than the rows in it, which were written again and
 /// again. Says whether that was so.
 pub(crate) fn bound(shared: &Arc<Shared>) -> Result<bool> {
     let version = shared.published.current();
     if version.active.is_empty() {
         return Ok(false);
     }
-    // What was flushed stands in the log until a whole file can go.
-    let bytes_max =
-        shared.options.memtable_bytes as u64 + file_bytes(&shared.options, version.segment_bytes());
+    let bytes_max = shared.options.memtable_bytes as u64 / 4 * 5;
+    let flushed_at = shared.log_space.flushed_at.load(Ordering::Relaxed);
     let frozen = shared.writer()?.with(|log, committer| {
         let stats = log.stats();
-        let long = stats.files > LOG_FILES_MAX || stats.file_bytes > bytes_max;
+        let long = stats.files > LOG_FILES_MAX || stats.bytes - flushed_at > bytes_max;
         if long {
             committer.freeze();
         }

@@ -8,7 +8,7 @@
 mod races;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -31,6 +31,8 @@ pub(crate) struct Background {
     committed: AtomicBool,
     /// As `Signals::stop`, for long steps to look at.
     stopped: AtomicBool,
+    /// By when a sync that is wanted is to be made, in microseconds by the clock of the options; 0 if none is.
+    sync_by: AtomicI64,
     wake: Condvar,
     flushed: Condvar,
     /// Why the last step failed, until a commit has reported it.
@@ -60,6 +62,7 @@ impl Background {
             signals: Mutex::new(Signals { work: false, sync: false, stop: false, told_idle: true }),
             committed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            sync_by: AtomicI64::new(0),
             wake: Condvar::new(),
             flushed: Condvar::new(),
             error,
@@ -81,11 +84,12 @@ impl Background {
         }
     }
 
-    /// A commit waits for its sync, within the interval.
-    pub(crate) fn sync_wanted(&self) {
+    /// A commit waits for its sync, until the time that `by` tells.
+    pub(crate) fn sync_wanted(&self, by: impl FnOnce() -> i64) {
         let mut signals = self.signals.lock();
         if !signals.sync {
             signals.sync = true;
+            self.sync_by.store(by(), Ordering::Relaxed);
             self.wake.notify_one();
         }
     }
@@ -130,8 +134,26 @@ impl Background {
         Ok(())
     }
 
+    /// Has a commit wait, at most until a flush is complete.
+    pub(crate) fn pause(&self, time: Duration) {
+        let mut signals = self.signals.lock();
+        if !signals.stop {
+            self.flushed.wait_for(&mut signals, time);
+        }
+    }
+
+    /// Has a merge wait, at most until there is more to do.
+    pub(crate) fn rest(&self, time: Duration) {
+        let mut signals = self.signals.lock();
+        if !signals.stop {
+            self.wake.wait_for(&mut signals, time);
+        }
+    }
+
     fn take_sync(&self) -> bool {
-        std::mem::take(&mut self.signals.lock().sync)
+        let mut signals = self.signals.lock();
+        self.sync_by.store(0, Ordering::Relaxed);
+        std::mem::take(&mut signals.sync)
     }
 
     /// Waits for work, or the lack of it.
@@ -168,7 +190,7 @@ impl Background {
         if signals.stop { Call::Stop } else { Call::Work }
     }
 
-    fn pause(&self) {
+    fn pause_to_retry(&self) {
         let mut signals = self.signals.lock();
         if !signals.stop {
             self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS));
@@ -281,6 +303,23 @@ fn named<T>(task: Task, result: Result<T>) -> Result<T> {
     result.map_err(|source| Error::Background { step: task.name(), source: Box::new(source) })
 }
 
+/// As a step of its own does, for long steps to do meanwhile.
+pub(crate) fn sync_if_due(shared: &Shared) -> Result<()> {
+    let by = shared.background.sync_by.load(Ordering::Relaxed);
+    // A clock that goes back makes it no later than a clock that goes on.
+    let is_due = |now: i64| now >= by || by - now > interval_micros(shared);
+    if by != 0 && is_due(shared.options.clock.now_micros()) {
+        sync_if_wanted(shared)?;
+    }
+    Ok(())
+}
+
+/// How long a sync may be waited for.
+pub(crate) fn interval_micros(shared: &Shared) -> i64 {
+    // INVARIANT: an interval is an hour at most.
+    i64::try_from(shared.options.sync_interval_ms * 1_000).unwrap_or(i64::MAX)
+}
+
 fn sync_if_wanted(shared: &Shared) -> Result<bool> {
     let wanted = shared.background.take_sync();
     if wanted {
@@ -343,7 +382,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 Err(error) => {
                     background.failed(error);
                     background.flushed();
-                    background.pause();
+                    background.pause_to_retry();
                     background.wake();
                     break;
                 }

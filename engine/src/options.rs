@@ -51,6 +51,9 @@ pub struct Options {
     pub reserve: bool,
     /// How long a [`Durability::Buffered`] commit may wait for its sync, in milliseconds. Default: 100.
     pub sync_interval_ms: u64,
+    /// What a merge of segments writes at most in a second, in bytes, where other work needs the disk, too. If so little
+    /// makes commits wait for merges, they go as fast as they can. Default: 1 TiB, which is no limit.
+    pub merge_bytes_per_second: u64,
     /// What old snapshots and transactions together may keep from being given back, files and memory, in
     /// bytes. Beyond it the oldest one's reads fail with [`Error::Expired`](crate::Error::Expired).
     /// Default: 1 GiB.
@@ -85,6 +88,7 @@ impl Default for Options {
             block_cache_bytes: MEMORY_BYTES / 8,
             reserve: true,
             sync_interval_ms: 100,
+            merge_bytes_per_second: 1 << 40,
             pinned_bytes_max: 1 << 30,
             vector_graph_rows_min: 1_000,
             background: true,
@@ -163,6 +167,7 @@ impl Options {
         block_cache_bytes: usize,
         reserve: bool,
         sync_interval_ms: u64,
+        merge_bytes_per_second: u64,
         pinned_bytes_max: u64,
         vector_graph_rows_min: u64,
         background: bool,
@@ -181,6 +186,7 @@ impl Options {
         check_compression(self.compression)?;
         in_range("block_cache_bytes", self.block_cache_bytes as u64, 0, 8 << 30)?;
         in_range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000)?;
+        in_range("merge_bytes_per_second", self.merge_bytes_per_second, 64 << 10, 1 << 40)?;
         in_range("pinned_bytes_max", self.pinned_bytes_max, 1 << 10, 1 << 60)?;
         in_range("vector_graph_rows_min", self.vector_graph_rows_min, 1, 1 << 32)
     }

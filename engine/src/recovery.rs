@@ -32,6 +32,7 @@ use crate::maintenance::Background;
 use crate::manifest::{self, Edit, Manifest, ManifestRows};
 use crate::numbers::FileNumbers;
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::published::Published;
 use crate::reserve::Reserve;
 use crate::shared::{Mode, Shared};
@@ -297,6 +298,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
         disk,
         seed,
         options,
+        pace: Pace::of(&published.current().tables),
         published,
         mode: Mode::Writer(Box::new(Group::new(log, committer))),
         manifest: Mutex::new(Some(manifest)),

@@ -12,11 +12,12 @@ use crate::hold::Hold;
 use crate::ids::IdAllocator;
 use crate::keyspace::Keyspace;
 use crate::log_space::LogSpace;
-use crate::maintenance::Background;
+use crate::maintenance::{self, Background};
 use crate::manifest::Manifest;
 use crate::numbers::FileNumbers;
 use crate::object::Blobs;
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::published::{Published, Watch};
 use crate::read_set::ReadSet;
 use crate::reserve::{self, Reserve};
@@ -47,6 +48,7 @@ pub struct Shared {
     pub(crate) numbers: FileNumbers,
     pub(crate) reserve: Reserve,
     pub(crate) log_space: LogSpace,
+    pub(crate) pace: Pace,
     /// What was counted last.
     pub(crate) lengths: Lengths,
     pub(crate) background: Arc<Background>,
@@ -85,6 +87,9 @@ impl Shared {
         writes.spill_if_large(self)?;
         let request = Request::new(writes, reads)?;
         self.wait_for_room()?;
+        if self.options.background {
+            self.pace.brake(&self.background, request.bytes());
+        }
         let spilled = request.spilled();
         if let Some(writes) = &spilled {
             writes.keep_spill();
@@ -101,7 +106,8 @@ impl Shared {
             }
         })?;
         if durability == Durability::Buffered {
-            self.background.sync_wanted();
+            let interval = maintenance::interval_micros(self);
+            self.background.sync_wanted(|| self.options.clock.now_micros().saturating_add(interval));
         }
         self.background.committed();
         Ok(lsn)
@@ -112,7 +118,7 @@ impl Shared {
         while self.published.current().frozen.len() > self.options.frozen_memtables_max {
             if self.options.background {
                 self.background.wait_for_flush()?;
-            } else if !crate::maintenance::step(self)? {
+            } else if !maintenance::step(self)? {
                 // Frozen memtables that no step flushes: the database was closed.
                 return Err(Error::Closed);
             }

@@ -7,13 +7,13 @@ use logwood_index::{Entries, KeyRange, Segment, SegmentMeta, SegmentOptions, Seg
 use logwood_wal::{Disk, File, Lsn};
 
 use crate::error::{Error, Result};
-use crate::files;
-use crate::flush;
 use crate::keyspace::{self, Keyspace};
 use crate::manifest::{Manifest, TableRow};
 use crate::options::Options;
+use crate::pace::Throttle;
 use crate::shared::Shared;
 use crate::version::{Table, TableFile, Trash};
+use crate::{files, flush, maintenance};
 
 /// Why a segment that is not there is damage.
 const MISSING: &str = "the file is missing";
@@ -166,8 +166,10 @@ pub(crate) struct TableWriter<'a> {
     /// Puts numbers aside; `None`: who writes does not hold it.
     manifest: Option<&'a mut Manifest>,
     level: u8,
-    /// Whether it merges: then it gives up when the database is being closed, and lets flushes go before.
-    merges: bool,
+    /// If it merges: then it gives up when the database is being closed, and lets flushes go before.
+    merges: Option<Throttle>,
+    /// Bytes of the finished files.
+    ended_bytes: u64,
     /// Numbers and rows of the finished files.
     written: Vec<(u64, TableRow)>,
     /// Names of all files made, to be thrown away unless `finish` succeeds.
@@ -177,29 +179,37 @@ pub(crate) struct TableWriter<'a> {
 impl<'a> TableWriter<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, manifest: &'a mut Manifest, level: u8) -> Self {
         let manifest = Some(manifest);
-        Self { shared, manifest, level, merges: false, written: Vec::new(), made: Vec::new() }
+        Self { shared, manifest, level, merges: None, ended_bytes: 0, written: Vec::new(), made: Vec::new() }
     }
 
     /// For tables that are written ahead of the commit that names them.
     pub(crate) fn ahead(shared: &'a Arc<Shared>) -> Self {
         let (written, made) = (Vec::new(), Vec::new());
-        Self { shared, manifest: None, level: 0, merges: false, written, made }
+        Self { shared, manifest: None, level: 0, merges: None, ended_bytes: 0, written, made }
     }
 
     /// Has it give up, with [`Error::Closed`], when the database is being closed, and flush whenever a memtable waits for
     /// that: merges are long, and commits wait for flushes.
     pub(crate) fn for_merge(mut self) -> Self {
-        self.merges = true;
+        self.merges = Some(Throttle::new(&self.shared.options));
         self
     }
 
-    fn step_aside(&mut self) -> Result<()> {
-        if self.shared.background.is_stopped() {
-            return Err(Error::Closed);
-        }
-        match self.manifest.as_deref_mut() {
-            Some(manifest) => flush::step_within_merge(self.shared, manifest),
-            None => Ok(()),
+    /// Does what a merge that has written so many bytes is not to hold up, and rests if it is too fast.
+    fn step_aside(&mut self, written: u64) -> Result<()> {
+        let shared = self.shared;
+        let Some(throttle) = &mut self.merges else { return Ok(()) };
+        loop {
+            if shared.background.is_stopped() {
+                return Err(Error::Closed);
+            }
+            maintenance::sync_if_due(shared)?;
+            if let Some(manifest) = self.manifest.as_deref_mut() {
+                flush::step_within_merge(shared, manifest)?;
+            }
+            if !throttle.rest(shared, written) {
+                return Ok(());
+            }
         }
     }
 
@@ -215,8 +225,9 @@ impl<'a> TableWriter<'a> {
         let mut open: Option<(u64, SegmentWriter<FileWriter>)> = None;
         let mut buffer = Vec::new();
         for row in 0_u64.. {
-            if self.merges && row.is_multiple_of(ROWS_BETWEEN_LOOKS) {
-                self.step_aside()?;
+            if row.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+                let begun = open.as_ref().map_or(0, |(_, writer)| writer.written_bytes());
+                self.step_aside(self.ended_bytes + begun)?;
             }
             if !run.next()? {
                 break;
@@ -269,6 +280,7 @@ impl<'a> TableWriter<'a> {
         let (mut file, meta) = writer.finish(max_lsn)?;
         let synced = file.flush().and_then(|()| file.file.sync());
         synced.map_err(|source| self.shared.io_error("write", &name, source))?;
+        self.ended_bytes += meta.bytes;
         self.written.push((id, TableRow::of(&meta, self.level)));
         Ok(())
     }

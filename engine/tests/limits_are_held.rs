@@ -292,6 +292,7 @@ fn options_are_held() {
     hold("`block_bytes`", is_option, |bytes| open(new().block_bytes(bytes)));
     hold("`block_cache_bytes`", is_option, |bytes| open(new().block_cache_bytes(bytes)));
     hold("`sync_interval_ms`", is_option, |ms| open(new().sync_interval_ms(ms as u64)));
+    hold("`merge_bytes_per_second`", is_option, |bytes| open(new().merge_bytes_per_second(bytes as u64)));
     hold("`vector_graph_rows_min`", is_option, |rows| open(new().vector_graph_rows_min(rows as u64)));
     hold("`pinned_bytes_max`", is_option, |bytes| open(new().pinned_bytes_max(bytes as u64)));
 }

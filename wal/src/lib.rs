@@ -83,6 +83,7 @@ mod record;
 mod recovery;
 mod remains;
 mod schema;
+mod sizes;
 mod space;
 #[cfg(not(loom))]
 mod sync;

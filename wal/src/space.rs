@@ -41,6 +41,8 @@ pub struct Space {
     pub(crate) file: Arc<dyn File>,
     pub(crate) bytes: u64,
     pub(crate) recycled: bool,
+    /// Whether it was to be reserved, and had to be filled.
+    pub(crate) cannot_reserve: bool,
 }
 
 impl SpaceJob {
@@ -52,11 +54,19 @@ impl SpaceJob {
 
     /// Makes the space ready. [`Error::DiskFull`] if there is none; nothing is left behind then.
     pub fn run(self) -> Result<Space, Error> {
-        let file = self.make().inspect_err(|_| discard(&*self.disk, &self.name))?;
-        Ok(Space { recycled: self.recycled.is_some(), name: self.name, file, bytes: self.bytes })
+        let (file, reserved) = self.make().inspect_err(|_| discard(&*self.disk, &self.name))?;
+        let cannot_reserve = self.fill == Fill::Reserved && !reserved;
+        Ok(Space {
+            recycled: self.recycled.is_some(),
+            name: self.name,
+            file,
+            bytes: self.bytes,
+            cannot_reserve,
+        })
     }
 
-    fn make(&self) -> Result<Arc<dyn File>, Error> {
+    /// The file, and whether its space was reserved or there.
+    fn make(&self) -> Result<(Arc<dyn File>, bool), Error> {
         let failed = |op| move |error| Error::io(op, self.disk.path(&self.name), error);
         let file = match &self.recycled {
             Some(free) => {
@@ -66,22 +76,23 @@ impl SpaceJob {
             None => self.disk.create(&self.name).map_err(failed("create"))?,
         };
         let there = file.len().map_err(failed("measure"))?;
+        let mut reserved = true;
         if there > self.bytes {
             file.set_len(self.bytes).map_err(failed("cut"))?;
         } else if there < self.bytes {
-            self.fill(&*file, there).map_err(failed("prewrite"))?;
+            reserved = self.fill(&*file, there).map_err(failed("prewrite"))?;
         }
         // Durable now, so that a sync of the log has no length to write.
         file.sync().map_err(failed("sync"))?;
-        Ok(file)
+        Ok((file, reserved))
     }
 
-    /// Takes the space behind what is there.
-    fn fill(&self, file: &dyn File, there: u64) -> io::Result<()> {
+    /// Takes the space behind what is there. Says whether it was reserved.
+    fn fill(&self, file: &dyn File, there: u64) -> io::Result<bool> {
         if self.fill == Fill::Reserved {
             match file.reserve(self.bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-                done => return done,
+                done => return done.map(|()| true),
             }
         }
         let zeros = vec![0; PIECE_BYTES.min(usize::try_from(self.bytes).unwrap_or(PIECE_BYTES))];
@@ -91,7 +102,7 @@ impl SpaceJob {
             file.write_at(&zeros[..piece], at)?;
             at += piece as u64;
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::frame::FrameBuffer;
 use crate::header::Header;
 use crate::options::LogOptions;
 use crate::record::{OpsBuffer, RecordHead, check_record};
+use crate::sizes::Sizes;
 use crate::space::{Fill, Space, SpaceJob, discard};
 
 /// Avro's longs have a sign.
@@ -29,23 +30,6 @@ const LSN_MAX: Lsn = i64::MAX as u64;
 
 /// More than the numbers and the checksum of a record take.
 const RECORD_OVERHEAD_MAX: usize = 40;
-
-/// A file that is begun on a full disk, or in haste, is smaller than others by this factor.
-const SMALLER: u64 = 16;
-/// And this much at least: a header and a few commits.
-const SMALL_BYTES_MIN: u64 = 4 << 10;
-
-/// The least size of a file that is begun in haste.
-const HASTY_BYTES_MIN: u64 = 256 << 10;
-
-/// Frames from this length on are long: space that they are to fill is reserved rather than filled with zeros, which
-/// would be so many bytes written twice, and costs as much as it saves of a sync.
-const LONG_FRAME_BYTES: u64 = 32 << 10;
-
-/// The smallest part of a file that is a long frame.
-const LONG_FRAME_PART: u64 = 4;
-/// A file that is begun for a long frame has room for so many, as far as files may be so large.
-const LONG_FRAMES: u64 = 128;
 
 /// Counts since the log was opened, and its files now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,10 +95,9 @@ pub struct LogWriter {
     scratches: u64,
     /// Whether files are to take no more room than needed.
     saving: bool,
-    /// The size of files that are begun now, at most that of the options.
-    file_bytes: u64,
-    /// The length of the last frame if it was long, so that the next ones are expected to be; otherwise 0.
-    long: u64,
+    sizes: Sizes,
+    /// Whether the disk was seen to lack a way to reserve space.
+    cannot_reserve: bool,
     /// For the next frame.
     memory: Vec<u8>,
     stopped: Option<Error>,
@@ -133,7 +116,7 @@ impl LogWriter {
         Self {
             durable: next - 1,
             number: sealed.last().map_or(0, |file| file.number),
-            file_bytes: options.file_bytes,
+            sizes: Sizes::new(options.file_bytes),
             disk,
             options,
             next,
@@ -144,7 +127,7 @@ impl LogWriter {
             free: Vec::new(),
             scratches: 0,
             saving: false,
-            long: 0,
+            cannot_reserve: false,
             memory: Vec::new(),
             stopped: None,
             stats: LogStats::default(),
@@ -192,30 +175,22 @@ impl LogWriter {
         }
         let frame = self.encode(records)?;
         let frame_bytes = frame.total() as u64;
-        let is_long = frame_bytes >= LONG_FRAME_BYTES.min(self.options.file_bytes / LONG_FRAME_PART);
-        self.long = if is_long { frame_bytes } else { 0 };
+        self.sizes.note_frame(frame_bytes);
         self.make_room(frame_bytes, self.options.prewrite.then_some(self.bytes_to_begin_with()))?;
         self.write_frame(frame)?;
         self.closed = false;
         Ok(self.next - 1)
     }
 
-    /// The size of a file, but for haste and want of room.
-    fn usual_bytes(&self) -> u64 {
-        self.file_bytes.max(self.long.saturating_mul(LONG_FRAMES).min(self.options.file_bytes))
-    }
-
     /// The size of the file that a commit begins: the first one after an opening, which finds no space ready, does
     /// not wait for all that others have.
     fn bytes_to_begin_with(&self) -> u64 {
-        let bytes = self.usual_bytes();
-        if let Some(spare) = &self.spare {
+        match &self.spare {
             // It may have been made before files were to be larger.
-            return bytes.min(spare.bytes);
+            Some(spare) => self.sizes.usual().min(spare.bytes),
+            None if self.stats.files_begun == 0 => self.sizes.in_haste(),
+            None => self.sizes.usual(),
         }
-        // To reserve space takes no time.
-        let in_haste = self.stats.files_begun == 0 && self.long == 0;
-        if in_haste { bytes.min(HASTY_BYTES_MIN.max(bytes / SMALLER)) } else { bytes }
     }
 
     /// Makes every commit so far durable; returns the last one.
@@ -240,7 +215,7 @@ impl LogWriter {
         self.running()?;
         match &self.active {
             Some(active) if active.first < self.next => {
-                self.begin_file(0, self.options.prewrite.then_some(self.usual_bytes()))
+                self.begin_file(0, self.options.prewrite.then_some(self.sizes.usual()))
             }
             _ => Ok(()),
         }
@@ -264,7 +239,8 @@ impl LogWriter {
             if self.options.prewrite
                 && !self.saving
                 && kept < self.options.recycle_files
-                && oldest.bytes <= self.options.file_bytes
+                && oldest.bytes <= self.sizes.most
+                && !self.needs_no_space_ahead()
             {
                 let free = files::name(&self.options.prefix, oldest.number, Role::Free);
                 self.disk.rename(&oldest.name, &free).map_err(|error| Error::io("retire", path, error))?;
@@ -282,14 +258,19 @@ impl LogWriter {
     /// go on, and handed to [`LogWriter::accept_space`].
     pub fn wants_space(&mut self) -> Option<SpaceJob> {
         let wanted = self.options.prewrite && self.spare.is_none() && self.stopped.is_none();
-        let bytes = if self.saving { self.small_bytes() } else { self.usual_bytes() };
+        let bytes = if self.saving { self.sizes.small() } else { self.sizes.usual() };
         wanted.then(|| self.space_job(bytes))
     }
 
-    /// Sets the size of the files that are begun from now on, in bytes, up to that of [`LogOptions::file_bytes`]. A spare
-    /// one that is ready stays as it is, and a file for long frames takes more.
-    pub fn set_file_bytes(&mut self, bytes: u64) {
-        self.file_bytes = bytes.min(self.options.file_bytes);
+    /// Sets the size of the files that are begun from now on, and of those that are begun for long frames, in bytes, up to
+    /// that of [`LogOptions::file_bytes`]. A spare one that is ready stays as it is.
+    pub fn set_file_bytes(&mut self, bytes: u64, long_bytes: u64) {
+        self.sizes.set(bytes, long_bytes);
+    }
+
+    /// Whether the next file is not worth making ready: it is to be reserved, which takes no time.
+    pub fn needs_no_space_ahead(&self) -> bool {
+        self.sizes.long && !self.cannot_reserve
     }
 
     /// Gives up the files whose commits are all at or below `up_to`, as [`LogWriter::retire`] does, and all space that was
@@ -309,7 +290,7 @@ impl LogWriter {
 
     /// Begins a small file, unless there are no commits in the present one, or it is no larger.
     fn begin_small_file(&mut self) -> Result<(), Error> {
-        let small = self.small_bytes();
+        let small = self.sizes.small();
         if self.active.as_ref().is_none_or(|active| active.first == self.next || active.room <= small) {
             return Ok(());
         }
@@ -327,11 +308,6 @@ impl LogWriter {
         if saving {
             self.free.drain(..).for_each(|name| discard(&*self.disk, &name));
         }
-    }
-
-    /// The size of a file where there is little room.
-    fn small_bytes(&self) -> u64 {
-        (self.file_bytes / SMALLER).max(SMALL_BYTES_MIN).min(self.file_bytes)
     }
 
     /// Takes space that is ready.
@@ -454,7 +430,7 @@ impl LogWriter {
         let fits = self.active.as_ref().is_some_and(|active| {
             let end = active.end + frame_bytes;
             // Space that was not taken beforehand is the disk's; then a file's size is only a habit.
-            let grows = !self.options.prewrite && (active.first == self.next || end <= self.usual_bytes());
+            let grows = !self.options.prewrite && (active.first == self.next || end <= self.sizes.usual());
             end <= active.room || grows
         });
         if fits { Ok(()) } else { self.begin_file(frame_bytes, prewrite) }
@@ -506,7 +482,7 @@ impl LogWriter {
         let marker = files::marker(self.options.seed, number);
         let header = Header { schema: SCHEMA.to_owned(), first: self.next, number, marker }.encode();
         let end = header.len() as u64;
-        let (least, small) = (end + frame_bytes, self.small_bytes());
+        let (least, small) = (end + frame_bytes, self.sizes.small());
         let space = match prewrite {
             None => self.take_space(end)?,
             Some(bytes) => match self.take_space(least.max(if self.saving { small } else { bytes })) {
@@ -552,13 +528,15 @@ impl LogWriter {
             return Ok(space);
         }
         let job = self.space_job(bytes);
-        job.run().map_err(|error| self.full_or_poison(error))
+        let space = job.run().map_err(|error| self.full_or_poison(error))?;
+        self.cannot_reserve |= space.cannot_reserve;
+        Ok(space)
     }
 
     fn space_job(&mut self, bytes: u64) -> SpaceJob {
         // A file of another size than usual is not worth a retired file's space.
-        let recycle = bytes == self.usual_bytes();
-        let fill = if self.long > 0 { Fill::Reserved } else { Fill::Zeros };
+        let recycle = bytes == self.sizes.usual();
+        let fill = if self.sizes.long { Fill::Reserved } else { Fill::Zeros };
         self.scratches += 1;
         SpaceJob {
             disk: Arc::clone(&self.disk),

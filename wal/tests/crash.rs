@@ -46,7 +46,7 @@ fn work(log: &mut LogWriter, known: &mut Known, dice: &mut Dice, steps: usize) -
                 } else {
                     log.rest(gone)?;
                 }
-                log.set_file_bytes([3_000, 5_000][dice.roll(2) as usize]);
+                log.set_file_bytes([2_000, 3_000][dice.roll(2) as usize], 2_500);
                 known.synced = known.synced.max(log.durable());
             }
             _ => {

@@ -184,10 +184,10 @@ fn a_log_that_rests_takes_little_room_until_it_is_written_again() {
 fn files_may_be_of_another_size_from_now_on() {
     let disk = disk();
     let (mut log, ..) = open(&disk, options(16 << 10)).unwrap();
-    log.set_file_bytes(4096);
+    log.set_file_bytes(4096, 4096);
     append(&mut log, 300).unwrap();
     log.prepare().unwrap();
-    log.set_file_bytes(64 << 10);
+    log.set_file_bytes(64 << 10, 0);
     let mut lengths = Vec::new();
     while lengths.len() < 3 {
         append(&mut log, 300).unwrap();
@@ -201,7 +201,7 @@ fn files_may_be_of_another_size_from_now_on() {
         "what was ready is used, and the options are not exceeded"
     );
     log.retire(u64::MAX).unwrap();
-    log.set_file_bytes(4096);
+    log.set_file_bytes(4096, 4096);
     log.prepare().unwrap();
     let ready = disk.list().unwrap().into_iter().find(|name| name.ends_with(".tmp")).unwrap();
     assert_eq!(disk.map(&ready).unwrap().len(), 4096, "space that was taken for more is cut");

@@ -89,7 +89,7 @@ fn run(steps: &[Step], options: &dyn Fn() -> LogOptions) -> Result<(), Error> {
             Step::Sync => assert_eq!(log.sync()?, model.len() as Lsn),
             Step::Rotate => log.rotate()?,
             Step::Prepare => log.prepare()?,
-            Step::Size(bytes) => log.set_file_bytes(*bytes),
+            Step::Size(bytes) => log.set_file_bytes(*bytes, 2 * bytes),
             Step::Retire(kept) | Step::Rest(kept) => {
                 // A follower that lags behind what is retired is another test's.
                 follow(&mut follower, &model);

@@ -56,7 +56,7 @@ fn a_sync_that_is_wanted_is_not_forgotten() {
             let (background, work) = (background.clone(), work.clone());
             spawn(move || {
                 work.fetch_add(1, Ordering::Release);
-                background.sync_wanted();
+                background.sync_wanted(|| 1);
             })
         });
         let mut synced = 0;
