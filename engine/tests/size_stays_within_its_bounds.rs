@@ -32,6 +32,11 @@ struct Churn {
 impl Churn {
     fn new() -> Self {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let (db, rows) = Self::open(&disk);
+        Self { disk, db, rows, rng: Rng::new(7), model: BTreeMap::new() }
+    }
+
+    fn open(disk: &Arc<dyn Disk>) -> (Database, Keyspace) {
         let options = Options::new()
             .memory(MEMORY)
             .durability(Durability::Buffered)
@@ -40,7 +45,15 @@ impl Churn {
             .seed(Some(7));
         let db = Database::open_on(disk.clone(), options).unwrap();
         let rows = db.keyspace("rows").unwrap();
-        Self { disk, db, rows, rng: Rng::new(7), model: BTreeMap::new() }
+        (db, rows)
+    }
+
+    fn reopen(self) -> Self {
+        self.db.close().unwrap();
+        let (db, rows) = Self::open(&self.disk);
+        let reopened = Self { db, rows, ..self };
+        reopened.settle();
+        reopened
     }
 
     fn settle(&self) {
@@ -135,4 +148,9 @@ fn what_is_on_the_disk_is_in_proportion_to_what_is_live() {
     churn.settle();
     churn.check("a deleted range");
     churn.compact();
+    // What was learned by flushes is forgotten, before there was leisure to merge for it.
+    let keys: Vec<_> = churn.model.keys().step_by(4).cloned().collect();
+    churn.db.transact(|tx| keys.iter().try_for_each(|key| tx.delete(churn.rows, key))).unwrap();
+    keys.iter().for_each(|key| drop(churn.model.remove(key)));
+    churn.reopen().check("removal of a quarter and a reopening");
 }

@@ -287,12 +287,8 @@ impl<'a> Levels<'a> {
     /// If too much is no longer valid: what lies highest goes down, for it is what takes the place of the rest. If there
     /// is nothing above the last level, what was deleted of that is freed.
     fn reclaim(&self, base: usize) -> Option<Compaction> {
-        let all = || self.levels.iter().flatten();
-        let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
-        let deleted = self.at(self.last).iter().map(|segment| segment.tombstones * segment.entry_bytes());
-        let dead = all().map(SegmentInfo::superseded_bytes).chain(deleted).fold(0, sum);
-        let total = all().map(|segment| segment.bytes).fold(0, sum);
-        if !self.options.is_too_much(dead, total) {
+        let total = (0..=self.last).map(|level| self.bytes(level)).fold(0, u64::saturating_add);
+        if !self.options.is_too_much(self.dead_bytes(), total) {
             return None;
         }
         match (0..self.last).find(|level| !self.at(*level).is_empty()) {
@@ -304,6 +300,20 @@ impl<'a> Levels<'a> {
                 (most.tombstones > 0).then(|| self.rewritten(most))
             }
         }
+    }
+
+    /// About how many bytes are no longer valid. What is superseded is known of what was written since the database was
+    /// opened; of what was deleted before there are the tombstones.
+    fn dead_bytes(&self) -> u64 {
+        let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+        let superseded = self.levels.iter().flatten().map(SegmentInfo::superseded_bytes).fold(0, sum);
+        let above =
+            (0..self.last).flat_map(|level| self.at(level)).map(|segment| segment.tombstones).fold(0, sum);
+        let last = self.at(self.last);
+        let entries = last.iter().map(|segment| segment.entries).fold(0, sum);
+        let hidden = above.min(entries).saturating_mul(self.bytes(self.last) / entries.max(1));
+        let deleted = last.iter().map(|segment| segment.tombstones.saturating_mul(segment.entry_bytes()));
+        sum(superseded.max(hidden), deleted.fold(0, sum))
     }
 
     /// The compaction of a segment of the last level, and small neighbours, into that level.
