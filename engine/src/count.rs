@@ -4,8 +4,8 @@
 //! len = live rows in the tables  +  what each memtable changes of that, oldest first  +  what a transaction changes
 //! ```
 //! The first part is kept for the keyspaces that were asked: with the version, and with the next edit of the manifest
-//! durably. It is changed by flushes alone, which work out for these keyspaces what their memtable changes: a merge of
-//! tables leaves the same rows live. Who never asks pays nothing. The sum is remembered for the last commit that was
+//! durably. It is changed by flushes alone, which work out for these keyspaces what their memtable changes, as long as that
+//! costs little or somebody has asked since the flush before: a merge of tables leaves the same rows live. Who never asks pays nothing. The sum is remembered for the last commit that was
 //! asked for, so that asking again takes no time.
 //!
 //! Invariant: what a version's counts say of a keyspace is the number of live rows in that version's tables; a keyspace
@@ -31,6 +31,9 @@ use crate::write_set::WriteSet;
 /// Live rows in a version's tables, by keyspace.
 pub(crate) type Counts = BTreeMap<u32, u64>;
 
+/// Rows that a flush looks for at most to keep a count for which nobody has asked since the flush before: each of them is a
+/// get, and commits may wait for the flush. Beyond it the count is given up.
+const UNASKED_ROWS_MAX: u64 = 4_096;
 /// Rows that a flush reads at most to count what deleted ranges took away. Beyond it the count is given up.
 const FLUSH_ROWS_MAX: u64 = 1_000_000;
 /// Keyspaces of which lengths are remembered.
@@ -45,6 +48,11 @@ pub(crate) struct Lengths(Mutex<BTreeMap<u32, (Lsn, u64)>>);
 impl Lengths {
     fn get(&self, keyspace: Keyspace, lsn: Lsn) -> Option<u64> {
         self.0.lock().get(&keyspace.0).filter(|(of, _)| *of == lsn).map(|(_, length)| *length)
+    }
+
+    /// Whether it was asked for of a commit behind `lsn`.
+    fn was_asked_since(&self, keyspace: Keyspace, lsn: Lsn) -> bool {
+        self.0.lock().get(&keyspace.0).is_some_and(|(of, _)| *of > lsn)
     }
 
     fn set(&self, keyspace: Keyspace, lsn: Lsn, length: u64) {
@@ -78,7 +86,8 @@ pub(crate) fn len(
     let mut below = Below::tables(version);
     let active = Frozen::new(version.active.clone());
     for frozen in version.frozen.iter().rev().chain([&active]) {
-        length = below.changed(Change::of(frozen, keyspace), keyspace, length, u64::MAX)?.unwrap_or(length);
+        let change = Change::of(frozen, keyspace);
+        length = below.changed(change, keyspace, length, Limits::NONE)?.unwrap_or(length);
         below = below.with(frozen);
     }
     lengths.set(keyspace, version.lsn, length);
@@ -97,7 +106,7 @@ pub(crate) fn len_with(
     writes.scan_into(keyspace, ALL, Direction::Forward, &mut runs);
     let entries = Runs::new(runs, Direction::Forward);
     let below = Below((*snapshot.hold.version()?).clone());
-    Ok(below.changed(Change { ranges, entries }, keyspace, length, u64::MAX)?.unwrap_or(length))
+    Ok(below.changed(Change { ranges, entries }, keyspace, length, Limits::NONE)?.unwrap_or(length))
 }
 
 /// Keeps what was counted in the tables of a version, if the present one has the same rows in its tables.
@@ -123,7 +132,12 @@ pub(crate) fn after_flush(snapshot: &Snapshot, frozen: &Frozen, after: &Tables) 
         }
         let change = Change::of(frozen, keyspace);
         // Damage in older tables keeps nobody from flushing: who asks next reads the rows, and is told of it.
-        if let Ok(Some(count)) = below.changed(change, keyspace, *count, FLUSH_ROWS_MAX) {
+        let is_wanted = snapshot.shared.lengths.was_asked_since(keyspace, version.flushed);
+        let limits = Limits {
+            looked_for: if is_wanted { u64::MAX } else { UNASKED_ROWS_MAX },
+            deleted_in_ranges: FLUSH_ROWS_MAX,
+        };
+        if let Ok(Some(count)) = below.changed(change, keyspace, *count, limits) {
             counts.insert(*number, count);
         }
     }
@@ -181,6 +195,19 @@ impl Change<'_> {
     }
 }
 
+/// What a change may cost, in rows, before its count is given up.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// That were written, each of which is looked for in older places.
+    looked_for: u64,
+    /// That are read to tell what its ranges delete.
+    deleted_in_ranges: u64,
+}
+
+impl Limits {
+    const NONE: Self = Self { looked_for: u64::MAX, deleted_in_ranges: u64::MAX };
+}
+
 /// Older rows, over which newer ones are written.
 struct Below(Version);
 
@@ -198,19 +225,25 @@ impl Below {
         Self(Version { frozen, ..version })
     }
 
-    /// How many rows there are with a change, where there are `length` without it; `None` if more than `rows_max` rows
-    /// had to be read to tell what its ranges delete.
+    /// How many rows there are with a change, where there are `length` without it; `None` if it would cost more than its
+    /// limits.
     fn changed(
         &self,
         mut change: Change<'_>,
         keyspace: Keyspace,
         length: u64,
-        rows_max: u64,
+        limits: Limits,
     ) -> Result<Option<u64>> {
-        let Some(mut length) = self.without(&change.ranges, keyspace, length, rows_max)? else {
+        let Some(mut length) = self.without(&change.ranges, keyspace, length, limits.deleted_in_ranges)?
+        else {
             return Ok(None);
         };
+        let mut looked_for = 0;
         while change.entries.next()? {
+            looked_for += 1;
+            if looked_for > limits.looked_for {
+                return Ok(None);
+            }
             let key = change.entries.key();
             let was = !KeyRange::any_contains(&change.ranges, key) && self.0.get(keyspace, key)?.is_some();
             match (was, !change.entries.is_tombstone()) {
@@ -325,6 +358,25 @@ mod tests {
         db.drop_keyspace("other").unwrap();
         db.compact().unwrap();
         assert_eq!(db.check().unwrap().findings, []);
+    }
+
+    #[test]
+    fn a_count_for_which_nobody_asks_any_more_is_given_up_when_it_would_cost_much() {
+        let (db, rows) = flushed(0..10);
+        assert_eq!(db.snapshot().len(rows).unwrap(), 10);
+        for (numbers, asks, left) in [
+            (10..5_010, true, Some(5_010)),
+            (5_010..6_010, false, Some(6_010)),
+            (6_010..10_106, false, Some(10_106)),
+            (10_106..14_203, false, None),
+        ] {
+            let end = u64::from(numbers.end);
+            put(&db, rows, numbers);
+            assert!(!asks || db.snapshot().len(rows).unwrap() == end);
+            db.flush().unwrap();
+            assert_eq!(kept(&db, rows), left);
+        }
+        assert_eq!(db.snapshot().len(rows).unwrap(), 14_203);
     }
 
     #[test]

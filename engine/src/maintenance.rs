@@ -22,7 +22,7 @@ const LOOK_MS: u64 = 100;
 /// How long the thread waits after a step that failed.
 const RETRY_MS: u64 = 500;
 /// How long there is nothing to do before the thread looks for what can be done at leisure.
-const IDLE_MS: u64 = 10_000;
+const IDLE_MS: u64 = 1_000;
 
 /// What the foreground and the background tell one another.
 pub(crate) struct Background {
@@ -223,7 +223,7 @@ pub enum Task {
     /// Takes disk space ahead of need: the reserve for a full disk, the log's next file.
     PrepareLog,
     /// Merges segments to get space back that need not be merged otherwise: at leisure, when there has been nothing to do
-    /// for ten seconds.
+    /// for a second.
     Reclaim,
 }
 

@@ -100,7 +100,7 @@ impl Default for CompactionOptions {
             ratio: 10,
             levels: 7,
             segment_bytes: 64 << 20,
-            dead_part: 3,
+            dead_part: 5,
         }
     }
 }
