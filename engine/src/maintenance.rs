@@ -142,7 +142,7 @@ impl Background {
         }
     }
 
-    /// Has a merge wait, at most until there is more to do.
+    /// Has background work wait, at most until there is more to do.
     pub(crate) fn rest(&self, time: Duration) {
         let mut signals = self.signals.lock();
         if !signals.stop {
@@ -188,13 +188,6 @@ impl Background {
         signals.work = false;
         signals.told_idle = false;
         if signals.stop { Call::Stop } else { Call::Work }
-    }
-
-    fn pause_to_retry(&self) {
-        let mut signals = self.signals.lock();
-        if !signals.stop {
-            self.wake.wait_for(&mut signals, Duration::from_millis(RETRY_MS));
-        }
     }
 }
 
@@ -307,7 +300,7 @@ fn named<T>(task: Task, result: Result<T>) -> Result<T> {
 pub(crate) fn sync_if_due(shared: &Shared) -> Result<()> {
     let by = shared.background.sync_by.load(Ordering::Relaxed);
     // A clock that goes back makes it no later than a clock that goes on.
-    let is_due = |now: i64| now >= by || by - now > interval_micros(shared);
+    let is_due = |now: i64| now >= by || by.saturating_sub(now) > interval_micros(shared);
     if by != 0 && is_due(shared.options.clock.now_micros()) {
         sync_if_wanted(shared)?;
     }
@@ -382,7 +375,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 Err(error) => {
                     background.failed(error);
                     background.flushed();
-                    background.pause_to_retry();
+                    background.rest(Duration::from_millis(RETRY_MS));
                     background.wake();
                     break;
                 }
