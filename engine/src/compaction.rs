@@ -15,14 +15,11 @@ use crate::error::{Error, Result};
 use crate::flush::make_edit;
 use crate::keyspace::{self, Keyspace};
 use crate::manifest::{Edit, Manifest};
+use crate::pace::LEVEL_0_DEEP;
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::tables::TableWriter;
 use crate::version::{Levels, Table, Tables, Version};
-
-/// Segments in level 0 of a keyspace from which on merging them comes before the next flush: a get asks
-/// each of them, and each is a mapped file.
-const LEVEL_0_DEEP: usize = 12;
 
 /// The part of a keyspace's bytes that may be no longer valid, when there is nothing else to do.
 const DEAD_PART_IDLE: u64 = 8;

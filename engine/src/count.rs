@@ -5,8 +5,8 @@
 //! ```
 //! The first part is kept for the keyspaces that were asked: with the version, and with the next edit of the manifest
 //! durably. It is changed by flushes alone, which work out for these keyspaces what their memtable changes, as long as that
-//! costs little or somebody has asked since the flush before: a merge of tables leaves the same rows live. Who never asks pays nothing. The sum is remembered for the last commit that was
-//! asked for, so that asking again takes no time.
+//! costs little or somebody has asked since the flush before: a merge of tables leaves the same rows live. Who never asks
+//! pays nothing. The sum is remembered for the last commit that was asked for, so that asking again takes no time.
 //!
 //! Invariant: what a version's counts say of a keyspace is the number of live rows in that version's tables; a keyspace
 //! without tables is not among them.
@@ -131,12 +131,12 @@ pub(crate) fn after_flush(snapshot: &Snapshot, frozen: &Frozen, after: &Tables) 
             continue;
         }
         let change = Change::of(frozen, keyspace);
-        // Damage in older tables keeps nobody from flushing: who asks next reads the rows, and is told of it.
         let is_wanted = snapshot.shared.lengths.was_asked_since(keyspace, version.flushed);
         let limits = Limits {
             looked_for: if is_wanted { u64::MAX } else { UNASKED_ROWS_MAX },
             deleted_in_ranges: FLUSH_ROWS_MAX,
         };
+        // Damage in older tables keeps nobody from flushing: who asks next reads the rows, and is told of it.
         if let Ok(Some(count)) = below.changed(change, keyspace, *count, limits) {
             counts.insert(*number, count);
         }

@@ -19,7 +19,7 @@ use crate::compaction;
 use crate::count::{self, Counts};
 use crate::error::Result;
 use crate::manifest::{Edit, Manifest};
-use crate::pace::DEPTH_MAX;
+use crate::pace::LEVEL_0_MAX;
 use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -66,8 +66,8 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
             Err(error) if error.is_disk_full() => break,
             change => install(shared, &change?, frozen)?,
         }
+        log_space::prepare(shared)?;
     }
-    log_space::prepare(shared)?;
     Ok(())
 }
 
@@ -106,7 +106,7 @@ fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels) -> Result<u
 fn makes_too_deep(shared: &Shared, frozen: &Frozen) -> bool {
     let tables = shared.published.current().tables.clone();
     let depth = |number: &u32| tables.get(number)?.levels.first().map(Vec::len);
-    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= DEPTH_MAX)
+    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= LEVEL_0_MAX)
 }
 
 /// What a flush makes of the tables.

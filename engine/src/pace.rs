@@ -13,10 +13,11 @@ use crate::shared::Shared;
 use crate::sync::Mutex;
 use crate::version::Tables;
 
-/// Segments in level 0 of a keyspace from which on commits are slowed.
-const SLOW_DEPTH: usize = 12;
+/// Segments in level 0 of a keyspace from which on merging them comes before the next flush, and commits are slowed: a get
+/// asks each of them, and each is a mapped file.
+pub(crate) const LEVEL_0_DEEP: usize = 12;
 /// From here on memtables wait for the merge, and commits for that.
-pub(crate) const DEPTH_MAX: usize = 36;
+pub(crate) const LEVEL_0_MAX: usize = 36;
 /// What a byte costs at first, in nanoseconds.
 const BYTE_NS: f64 = 1.0;
 /// So many segments more make it cost twice as much: 64 times as much where it ends.
@@ -83,7 +84,7 @@ impl Throttle {
     /// Rests, if more was written than the time allows. Says whether it did, so that there may be more to rest.
     pub(crate) fn rest(&mut self, shared: &Shared, written: u64) -> bool {
         let Options { merge_bytes_per_second, clock, background, .. } = &shared.options;
-        if !background || shared.pace.depth.load(Ordering::Relaxed) >= SLOW_DEPTH {
+        if !background || shared.pace.depth.load(Ordering::Relaxed) >= LEVEL_0_DEEP {
             return false;
         }
         let due = u128::from(written) * 1_000_000 / u128::from(*merge_bytes_per_second);
@@ -100,7 +101,7 @@ impl Throttle {
 }
 
 fn nanos_a_byte(depth: usize) -> f64 {
-    match depth.min(DEPTH_MAX).checked_sub(SLOW_DEPTH) {
+    match depth.min(LEVEL_0_MAX).checked_sub(LEVEL_0_DEEP) {
         None => 0.0,
         Some(beyond) => BYTE_NS * (beyond as f64 / DOUBLING).exp2(),
     }
@@ -131,14 +132,14 @@ mod tests {
         assert_eq!(rest(64 << 10), 0);
         let rested = rest(1 << 20);
         assert!((14_626..=15_625).contains(&rested), "{rested} µs");
-        db.shared.pace.depth.store(SLOW_DEPTH, Ordering::Relaxed);
+        db.shared.pace.depth.store(LEVEL_0_DEEP, Ordering::Relaxed);
         assert_eq!(rest(64 << 20), 0);
     }
 
     #[test]
     fn the_price_of_a_byte_rises_evenly() {
         assert_eq!([0, 11, 12, 16, 20, 36, 100].map(nanos_a_byte), [0.0, 0.0, 1.0, 2.0, 4.0, 64.0, 64.0]);
-        for depth in 13..=DEPTH_MAX {
+        for depth in 13..=LEVEL_0_MAX {
             let step = nanos_a_byte(depth) / nanos_a_byte(depth - 1);
             assert!((1.1..1.3).contains(&step), "{step} at {depth}");
         }

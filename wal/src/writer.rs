@@ -275,7 +275,7 @@ impl LogWriter {
 
     /// Gives up the files whose commits are all at or below `up_to`, as [`LogWriter::retire`] does, and all space that was
     /// taken ahead of need: the spare file, those to be written again, and what is left of the one that is written, which
-    /// a small one takes the place of. The next commit begins as after an opening.
+    /// a small one takes the place of, for the next few commits.
     pub fn rest(&mut self, up_to: Lsn) -> Result<(), Error> {
         self.running()?;
         let saving = self.saving;
