@@ -24,6 +24,7 @@ use crate::reserve::with_reserve;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::spill::Spill;
+use crate::sync::Mutex;
 use crate::tables::{Clipped, TableWriter};
 use crate::version::{Frozen, Levels, Table, Tables, Version};
 use crate::view::Bounds;
@@ -71,15 +72,36 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
     Ok(())
 }
 
+/// The memtable that was last looked through at leisure, and its deletions then.
+#[derive(Debug, Default)]
+pub(crate) struct LookedThrough(Mutex<(u64, u64)>);
+
+impl LookedThrough {
+    /// Whether another of each 64 rows of a memtable may be a deletion since: then it is to be looked through. A program
+    /// that does the background work after each commit would look through all of it each time otherwise.
+    fn is_due(&self, version: &Version) -> bool {
+        let mut last = self.0.lock();
+        let before = if last.0 == version.memtable { last.1 } else { 0 };
+        let deletions = version.active.deletions();
+        let is_due = deletions > before + version.active.entry_count() as u64 / 64;
+        if is_due {
+            *last = (version.memtable, deletions);
+        }
+        is_due
+    }
+}
+
 /// Flushes at leisure what takes so much away that its space is worth getting back. Says whether there was such.
 pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
     let version = shared.published.current();
+    let with_rows = shared.background.looked_through.is_due(&version);
     for number in [version.active.keyspaces(), version.active.keyspaces_with_ranges()].concat() {
         let Some(levels) = version.tables.get(&number) else { continue };
         let metas = || levels.tables().map(|table| table.segment.meta());
         let (entries, bytes): (u64, u64) =
             (metas().map(|meta| meta.entries).sum(), metas().map(|meta| meta.bytes).sum());
-        let dead = taken_away(&version.active, number, levels)?.min(entries) * (bytes / entries.max(1));
+        let dead =
+            taken_away(&version.active, number, levels, with_rows)?.min(entries) * (bytes / entries.max(1));
         if compaction::is_worth_it_at_leisure(shared, dead, bytes) {
             shared.writer()?.with(|_, committer| committer.freeze());
             return step(shared);
@@ -88,11 +110,11 @@ pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
     Ok(false)
 }
 
-/// About how many entries of tables a memtable takes away.
-fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels) -> Result<u64> {
+/// About how many entries of tables a memtable takes away: by its ranges, and, for the price of reading it, its rows.
+fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels, with_rows: bool) -> Result<u64> {
     let mut rows = memtable.scan(number, ALL, Direction::Forward);
     let mut rows_deleted = 0;
-    while rows.next()? {
+    while with_rows && rows.next()? {
         rows_deleted += u64::from(rows.is_tombstone());
     }
     let ranges = memtable.ranges(number, ALL);

@@ -37,6 +37,7 @@ pub(crate) struct Background {
     flushed: Condvar,
     /// Why the last step failed, until a commit has reported it.
     pub(crate) error: Arc<Mutex<Option<Error>>>,
+    pub(crate) looked_through: flush::LookedThrough,
 }
 
 struct Signals {
@@ -66,6 +67,7 @@ impl Background {
             wake: Condvar::new(),
             flushed: Condvar::new(),
             error,
+            looked_through: flush::LookedThrough::default(),
         }
     }
 

@@ -48,6 +48,7 @@ pub struct Memtable {
     /// All of `ranges`.
     ranges_view: Snapshot,
     max_lsn: u64,
+    deletions: u64,
 }
 
 /// A [`Memtable`] as it was when it was published, for ever. To clone it is to copy a pointer; it may be sent
@@ -57,6 +58,7 @@ pub struct MemtableView {
     tree: Snapshot,
     ranges: Snapshot,
     max_lsn: u64,
+    deletions: u64,
 }
 
 /// What a memtable knows of a key.
@@ -87,7 +89,7 @@ impl Memtable {
     pub fn new() -> Self {
         let mut ranges = Tree::new();
         let ranges_view = ranges.publish();
-        Self { tree: Tree::new(), ranges, ranges_view, max_lsn: 0 }
+        Self { tree: Tree::new(), ranges, ranges_view, max_lsn: 0, deletions: 0 }
     }
 
     /// Puts what the commit `lsn` did to a key, in place of what was known of it; `None`: it deleted it.
@@ -97,6 +99,7 @@ impl Memtable {
     pub fn apply(&mut self, lsn: u64, keyspace: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         with_keyspace(keyspace, key, |key| self.tree.insert(lsn, key, value))?;
         self.max_lsn = self.max_lsn.max(lsn);
+        self.deletions += u64::from(value.is_none());
         Ok(())
     }
 
@@ -133,7 +136,12 @@ impl Memtable {
 
     /// A view of all that was applied. Constant time, as [`Tree::publish`].
     pub fn publish(&mut self) -> MemtableView {
-        MemtableView { tree: self.tree.publish(), ranges: self.ranges_view.clone(), max_lsn: self.max_lsn }
+        MemtableView {
+            tree: self.tree.publish(),
+            ranges: self.ranges_view.clone(),
+            max_lsn: self.max_lsn,
+            deletions: self.deletions,
+        }
     }
 
     /// The last view; what it reads stays in memory until it and all others are dropped.
@@ -248,6 +256,11 @@ impl MemtableView {
     /// The keyspaces of which ranges were deleted, ascending. Costs a descent for each.
     pub fn keyspaces_with_ranges(&self) -> Vec<u32> {
         keyspaces_in(&self.ranges)
+    }
+
+    /// How many deletions of single keys were applied, those of one key each counted.
+    pub fn deletions(&self) -> u64 {
+        self.deletions
     }
 
     /// The greatest LSN that was applied; 0 if none was.
