@@ -7,11 +7,12 @@
 //! Reading through a hold costs no lock and no shared counter: a read in progress keeps the version for as long
 //! as it takes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use logwood_wal::Lsn;
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::version::Version;
@@ -21,7 +22,11 @@ use crate::version::Version;
 pub(crate) struct Hold {
     /// The version's last commit.
     pub(crate) lsn: Lsn,
-    version: ArcSwapOption<Version>,
+    /// The version, until somebody reads from it.
+    unread: Mutex<Option<Arc<Version>>>,
+    /// And from then on. To drop one of these is to look at every thread there ever was, which the many versions that
+    /// no one reads from can do without.
+    version: OnceLock<ArcSwapOption<Version>>,
     /// Set before `version` is emptied, for ranges, which ask at every row.
     expired: AtomicBool,
 }
@@ -29,7 +34,16 @@ pub(crate) struct Hold {
 impl Hold {
     pub(crate) fn new(version: Version) -> Self {
         let lsn = version.lsn;
-        Self { lsn, version: ArcSwapOption::from_pointee(version), expired: AtomicBool::new(false) }
+        Self {
+            lsn,
+            unread: Mutex::new(Some(Arc::new(version))),
+            version: OnceLock::new(),
+            expired: AtomicBool::new(false),
+        }
+    }
+
+    fn readable(&self) -> &ArcSwapOption<Version> {
+        self.version.get_or_init(|| ArcSwapOption::new(self.unread.lock().take()))
     }
 
     /// Reads from the version.
@@ -37,7 +51,7 @@ impl Hold {
     /// # Errors
     /// [`Error::Expired`], and what `read` fails with.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Version) -> Result<T>) -> Result<T> {
-        match &*self.version.load() {
+        match &*self.readable().load() {
             Some(version) => read(version),
             None => Err(self.error()),
         }
@@ -45,7 +59,11 @@ impl Hold {
 
     /// The version, to be read for longer: it cannot be taken back from who has it.
     pub(crate) fn version(&self) -> Result<Arc<Version>> {
-        self.version.load_full().ok_or_else(|| self.error())
+        let unread = || self.unread.lock().clone();
+        let read = || self.readable().load_full();
+        // Taken away in between, it can be read.
+        let version = if self.version.get().is_none() { unread().or_else(read) } else { read() };
+        version.ok_or_else(|| self.error())
     }
 
     /// Says so if the version was taken back.
@@ -56,7 +74,7 @@ impl Hold {
     /// Takes the version back.
     pub(crate) fn expire(&self) {
         self.expired.store(true, Ordering::Release);
-        self.version.store(None);
+        self.readable().store(None);
     }
 
     fn error(&self) -> Error {
