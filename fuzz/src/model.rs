@@ -37,7 +37,8 @@ fn key(n: u64) -> String {
 
 /// The number of a key; one that no step writes has none of the others'.
 fn number(name: &str) -> u64 {
-    (0..=PROBE).find(|n| key(*n) == name).unwrap_or(u64::MAX)
+    let n = name.strip_prefix("key ").and_then(|digits| digits.parse().ok());
+    n.filter(|n| *n <= PROBE && key(*n) == name).unwrap_or(u64::MAX)
 }
 
 /// The handles of everything that the steps write to.

@@ -53,7 +53,11 @@ impl Value {
         let mut bytes = self.n.to_be_bytes().to_vec();
         // Every other one shrinks.
         let period = if self.n.is_multiple_of(2) { self.len.min(12) } else { self.len };
-        bytes.extend(Rng::new(self.n).bytes(period).into_iter().cycle().take(self.len));
+        let filler = Rng::new(self.n).bytes(period);
+        bytes.reserve_exact(self.len);
+        let whole = self.len.checked_div(period).unwrap_or(0);
+        (0..whole).for_each(|_| bytes.extend_from_slice(&filler));
+        bytes.extend_from_slice(&filler[..self.len - whole * period]);
         bytes
     }
 
