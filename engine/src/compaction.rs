@@ -61,8 +61,8 @@ pub(crate) fn step_full(shared: &Arc<Shared>) -> Result<bool> {
 
 type Choice = fn(&[Vec<SegmentInfo>], &CompactionOptions) -> Option<Compaction>;
 
-/// Carries out the first choice among the keyspaces with at least so many segments in level 0.
-fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<bool> {
+/// Carries out the first choice among the keyspaces whose level 0 is at least so deep.
+fn compact(shared: &Arc<Shared>, choice: Choice, depth_min: usize) -> Result<bool> {
     let mut manifest = shared.manifest.lock();
     let Some(manifest) = manifest.as_mut() else { return Ok(false) };
     // Segments that no edit can name would only fill the disk.
@@ -70,7 +70,7 @@ fn compact(shared: &Arc<Shared>, choice: Choice, level_0_min: usize) -> Result<b
     let snapshot = shared.snapshot();
     let version = snapshot.hold.version()?;
     for (number, levels) in version.tables.iter() {
-        if levels.levels.first().map_or(0, Vec::len) < level_0_min {
+        if levels.depth() < depth_min {
             continue;
         }
         let change = if keyspace::is_live(&snapshot, Keyspace(*number))? {

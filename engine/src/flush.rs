@@ -127,8 +127,8 @@ fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels, with_rows: 
 /// Whether level 0 of a keyspace is to be merged before it takes more of it.
 fn makes_too_deep(shared: &Shared, frozen: &Frozen) -> bool {
     let tables = shared.published.current().tables.clone();
-    let depth = |number: &u32| tables.get(number)?.levels.first().map(Vec::len);
-    frozen.keyspaces().iter().filter_map(depth).any(|depth| depth >= LEVEL_0_MAX)
+    let levels_of = |number: &u32| tables.get(number);
+    frozen.keyspaces().iter().filter_map(levels_of).any(|levels| levels.depth() >= LEVEL_0_MAX)
 }
 
 /// What a flush makes of the tables.

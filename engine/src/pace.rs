@@ -13,8 +13,8 @@ use crate::shared::Shared;
 use crate::sync::Mutex;
 use crate::version::Tables;
 
-/// Segments in level 0 of a keyspace from which on merging them comes before the next flush, and commits are slowed: a get
-/// asks each of them, and each is a mapped file.
+/// The depth of a keyspace's level 0 from which on merging comes before the next flush, and commits are slowed: a get asks
+/// each segment, and each is a mapped file.
 pub(crate) const LEVEL_0_DEEP: usize = 12;
 /// From here on memtables wait for the merge, and commits for that.
 pub(crate) const LEVEL_0_MAX: usize = 36;
@@ -35,7 +35,7 @@ const REST_MICROS_MIN: i64 = 1_000;
 /// What commits owe.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Segments in the deepest level 0.
+    /// That of the deepest level 0.
     depth: AtomicUsize,
     /// Nanoseconds that nobody has waited yet. Held by who waits them, so that others do not go faster by being many.
     debt: Mutex<u64>,
@@ -50,7 +50,7 @@ impl Pace {
 
     /// The tables have changed.
     pub(crate) fn note(&self, tables: &Tables) {
-        let depths = tables.values().filter_map(|levels| levels.levels.first()).map(Vec::len);
+        let depths = tables.values().map(|levels| levels.depth());
         self.depth.store(depths.max().unwrap_or(0), Ordering::Relaxed);
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use logwood_index::compact::LARGE_ENTRY_BYTES;
+use logwood_index::compact::{LARGE_ENTRY_BYTES, level_0_weight};
 use logwood_index::{BlockCache, Direction, KeyRange, MemtableView, Segment};
 use logwood_wal::Lsn;
 
@@ -222,6 +222,14 @@ impl Levels {
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.levels.iter().flatten()
+    }
+
+    /// How deep level 0 is: in segments, of which those of large entries weigh less.
+    pub(crate) fn depth(&self) -> usize {
+        let level_0 = || self.levels.first().into_iter().flatten();
+        let large = level_0().filter(|table| table.is_large()).count();
+        let only_large = self.tables().all(|table| table.is_large());
+        level_0_weight(level_0().count() - large, large, only_large) as usize
     }
 
     /// Appends the sorted runs that hold entries of a range, newest first, as far as they are not in `hidden`.

@@ -92,24 +92,24 @@ fn a_get_lends_the_value_wherever_it_is() {
 #[test]
 fn values_that_are_all_valid_are_merged_late() {
     let (db, space) = open();
-    for round in 0..11 {
+    for round in 0..23 {
         put(&db, space, round * 4..round * 4 + 4, 7);
         assert!(!db.run(Task::Compact).unwrap(), "round {round}");
     }
-    put(&db, space, 44..48, 7);
+    put(&db, space, 92..96, 7);
     assert!(db.run(Task::Compact).unwrap());
-    assert_holds(&db, space, 0..48, 7);
+    assert_holds(&db, space, 0..96, 7);
 }
 
 #[test]
 fn values_that_were_replaced_or_removed_are_merged_soon() {
     let (db, space) = open();
-    for round in 0..4 {
+    for round in 0..5 {
         assert!(!db.run(Task::Compact).unwrap(), "round {round}");
         put(&db, space, 0..4, round);
     }
     assert!(db.run(Task::Compact).unwrap());
-    assert_holds(&db, space, 0..4, 3);
+    assert_holds(&db, space, 0..4, 4);
 
     // What lies below is as dead.
     for round in 0..4 {
@@ -119,6 +119,6 @@ fn values_that_were_replaced_or_removed_are_merged_soon() {
     db.transact(|tx| (4..20u32).try_for_each(|key| tx.delete(space, &key.to_be_bytes()))).unwrap();
     db.flush().unwrap();
     assert!(db.run(Task::Compact).unwrap());
-    assert_holds(&db, space, 0..4, 3);
+    assert_holds(&db, space, 0..4, 4);
     assert_eq!(db.snapshot().prefix(space, b"").unwrap().count(), 4);
 }

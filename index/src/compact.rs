@@ -72,8 +72,16 @@ pub const LARGE_ENTRY_BYTES: u64 = 32 << 10;
 /// As many bytes as this part of a segment may be no longer valid in any keyspace: small ones are not worth files.
 const DEAD_SEGMENT_PART: u64 = 64;
 
-/// So many segments of large entries, all valid, ask for a compaction as one of others does.
+/// So many segments of large entries weigh in level 0 as much as one of others.
 const LARGE_FOR_ONE: f64 = 3.0;
+/// And so many where there are no others: each get spends its time on a large value.
+const ONLY_LARGE_FOR_ONE: f64 = 6.0;
+
+/// How much the segments of level 0 weigh in a get: as many of small entries. `only_large`: no level has any of small
+/// entries.
+pub fn level_0_weight(small: usize, large: usize, only_large: bool) -> f64 {
+    small as f64 + large as f64 / if only_large { ONLY_LARGE_FOR_ONE } else { LARGE_FOR_ONE }
+}
 
 /// When a level holds too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,14 +243,15 @@ impl<'a> Levels<'a> {
     /// How many segments of level 0 there are, in segments that are worth a merge. Those of large entries are, as far
     /// as there are as many bytes, anywhere, to be got back.
     fn pressing(&self) -> f64 {
+        let of_large = || self.levels.iter().flatten().filter(|segment| segment.is_of_large_entries());
+        let only_large = of_large().count() == self.levels.iter().map(Vec::len).sum();
         let (large, small): (Vec<_>, Vec<_>) =
             self.at(0).iter().partition(|segment| segment.is_of_large_entries());
         let bytes = large.iter().map(|segment| segment.bytes).sum::<u64>().max(1);
-        let dead = self.levels.iter().flatten().filter(|segment| segment.is_of_large_entries());
-        let dead = dead.fold(0, |sum: u64, segment| sum.saturating_add(segment.superseded_bytes()));
-        let large = large.len() as f64;
-        let worth = (large / LARGE_FOR_ONE + large * (dead as f64 / bytes as f64)).min(large);
-        small.len() as f64 + worth
+        let dead = of_large().fold(0, |sum: u64, segment| sum.saturating_add(segment.superseded_bytes()));
+        let dead = large.len() as f64 * (dead as f64 / bytes as f64);
+        let weight = level_0_weight(small.len(), large.len(), only_large);
+        (weight + dead).min((small.len() + large.len()) as f64)
     }
 
     /// The oldest segment of level 0 and all that it is connected with by overlaps. What is left overlaps none of it.
@@ -432,14 +441,19 @@ mod tests {
     fn large_entries_that_are_valid_are_seldom_merged() {
         let large = |id: u64| segment(id, 10 * LARGE_ENTRY_BYTES, 0..=9);
         let level_0 = |count: u64| (1..=count).rev().map(large).collect::<Vec<_>>();
-        assert_eq!(choose(&[level_0(5)], &options()), None);
-        assert_eq!(choose(&[level_0(6)], &options()).unwrap().inputs.len(), 6);
-        // Two segments' worth of them is dead, wherever: there is as much to be got back.
+        assert_eq!(choose(&[level_0(11)], &options()), None);
+        assert_eq!(choose(&[level_0(12)], &options()).unwrap().inputs.len(), 12);
+        // Among others a get notices them sooner.
+        let beside = |count| [level_0(count), vec![], vec![], vec![segment(99, 9, 20..=29)]];
+        assert_eq!(choose(&beside(5), &options()), None);
+        assert_eq!(choose(&beside(6), &options()).unwrap().inputs.len(), 6);
+        // Where much of them is dead, wherever, there is as much to be got back.
         let dead = |superseded: u64, info: SegmentInfo| SegmentInfo { superseded, ..info };
         let bottom = |superseded| vec![dead(superseded, large(1))];
         let level_0 = |superseded| vec![large(4), dead(superseded, large(3)), large(2)];
-        assert_eq!(choose(&[level_0(5), vec![], vec![], bottom(4)], &options()), None);
-        assert!(choose(&[level_0(5), vec![], vec![], bottom(5)], &options()).is_some());
+        let options = CompactionOptions { dead_part: 1, ..options() };
+        assert_eq!(choose(&[level_0(7), vec![], vec![], bottom(7)], &options), None);
+        assert!(choose(&[level_0(8), vec![], vec![], bottom(8)], &options).is_some());
     }
 
     #[test]

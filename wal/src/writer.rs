@@ -238,9 +238,8 @@ impl LogWriter {
             let kept = self.free.len() + usize::from(self.spare.is_some());
             if self.options.prewrite
                 && !self.saving
-                && kept < self.options.recycle_files
+                && kept < self.files_kept()
                 && oldest.bytes <= self.sizes.most
-                && !self.needs_no_space_ahead()
             {
                 let free = files::name(&self.options.prefix, oldest.number, Role::Free);
                 self.disk.rename(&oldest.name, &free).map_err(|error| Error::io("retire", path, error))?;
@@ -252,6 +251,13 @@ impl LogWriter {
             self.sync_names()?;
         }
         Ok(())
+    }
+
+    /// How many files are kept to be written again. Where space is soon reserved, one: its pages are there, those of a new
+    /// file are to be found, and mapped, by each commit.
+    fn files_kept(&self) -> usize {
+        let most = self.options.recycle_files;
+        if self.needs_no_space_ahead() { most.min(1) } else { most }
     }
 
     /// The work of making the next file's space ready, unless it is ready or not wanted: to be run while commits
