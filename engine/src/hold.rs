@@ -7,7 +7,7 @@
 //! Reading through a hold costs no lock and no shared counter: a read in progress keeps the version for as long
 //! as it takes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -17,15 +17,19 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::version::Version;
 
+/// So many reads from a version are worth making it cheap to read from.
+const READS_MIN: u32 = 4;
+
 /// A version as views hold it.
 #[derive(Debug)]
 pub(crate) struct Hold {
     /// The version's last commit.
     pub(crate) lsn: Lsn,
-    /// The version, until somebody reads from it.
-    unread: Mutex<Option<Arc<Version>>>,
-    /// And from then on. To drop one of these is to look at every thread there ever was, which the many versions that
-    /// no one reads from can do without.
+    /// The version, as long as hardly anybody has read from it.
+    fresh: Mutex<Option<Arc<Version>>>,
+    reads: AtomicU32,
+    /// And from then on. To drop one of these is to look at every thread there ever was, which the versions of commits
+    /// that follow one another can do without.
     version: OnceLock<ArcSwapOption<Version>>,
     /// Set before `version` is emptied, for ranges, which ask at every row.
     expired: AtomicBool,
@@ -36,14 +40,20 @@ impl Hold {
         let lsn = version.lsn;
         Self {
             lsn,
-            unread: Mutex::new(Some(Arc::new(version))),
+            fresh: Mutex::new(Some(Arc::new(version))),
+            reads: AtomicU32::new(0),
             version: OnceLock::new(),
             expired: AtomicBool::new(false),
         }
     }
 
-    fn readable(&self) -> &ArcSwapOption<Version> {
-        self.version.get_or_init(|| ArcSwapOption::new(self.unread.lock().take()))
+    fn swapped(&self) -> &ArcSwapOption<Version> {
+        self.version.get_or_init(|| ArcSwapOption::new(self.fresh.lock().take()))
+    }
+
+    /// The version, if hardly anybody has read from it.
+    fn fresh(&self) -> Option<Arc<Version>> {
+        if self.version.get().is_some() { None } else { self.fresh.lock().clone() }
     }
 
     /// Reads from the version.
@@ -51,7 +61,13 @@ impl Hold {
     /// # Errors
     /// [`Error::Expired`], and what `read` fails with.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Version) -> Result<T>) -> Result<T> {
-        match &*self.readable().load() {
+        if self.version.get().is_none()
+            && self.reads.fetch_add(1, Ordering::Relaxed) < READS_MIN
+            && let Some(version) = self.fresh()
+        {
+            return read(&version);
+        }
+        match &*self.swapped().load() {
             Some(version) => read(version),
             None => Err(self.error()),
         }
@@ -59,11 +75,7 @@ impl Hold {
 
     /// The version, to be read for longer: it cannot be taken back from who has it.
     pub(crate) fn version(&self) -> Result<Arc<Version>> {
-        let unread = || self.unread.lock().clone();
-        let read = || self.readable().load_full();
-        // Taken away in between, it can be read.
-        let version = if self.version.get().is_none() { unread().or_else(read) } else { read() };
-        version.ok_or_else(|| self.error())
+        self.fresh().or_else(|| self.swapped().load_full()).ok_or_else(|| self.error())
     }
 
     /// Says so if the version was taken back.
@@ -74,7 +86,7 @@ impl Hold {
     /// Takes the version back.
     pub(crate) fn expire(&self) {
         self.expired.store(true, Ordering::Release);
-        self.readable().store(None);
+        self.swapped().store(None);
     }
 
     fn error(&self) -> Error {
