@@ -4,8 +4,8 @@
 //! end; so when all of them together pin more than [`Options::pinned_bytes_max`](crate::Options), background
 //! work empties the oldest, whose views then answer [`Error::Expired`].
 //!
-//! Reading through a hold costs no lock and no shared counter: a read in progress keeps the version for as long
-//! as it takes.
+//! Reading through a hold costs no lock and no shared counter, but for the first few reads: a read in progress keeps the
+//! version for as long as it takes.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
