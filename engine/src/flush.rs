@@ -380,3 +380,31 @@ fn install(shared: &Shared, change: &Change, flushed: &Frozen) -> Result<()> {
     shared.background.flushed();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+    use crate::options::Options;
+
+    #[test]
+    fn a_memtable_is_looked_through_once_for_so_many_deletions() {
+        let db = Database::open("memory://", Options::new().background(false).seed(Some(1))).unwrap();
+        let rows = db.keyspace("rows").unwrap();
+        db.transact(|tx| (0..640u16).try_for_each(|key| tx.put(rows, &key.to_be_bytes(), b""))).unwrap();
+        let looked_through = LookedThrough::default();
+        let mut looks = Vec::new();
+        for key in 0..100u16 {
+            db.transact(|tx| tx.delete(rows, &key.to_be_bytes())).unwrap();
+            if looked_through.is_due(&db.shared.published.current()) {
+                looks.push(key);
+            }
+        }
+        assert!((8..=10).contains(&looks.len()) && looks[0] <= 11, "{looks:?}");
+        // Another one, in which everything is a deletion.
+        db.flush().unwrap();
+        db.transact(|tx| tx.delete(rows, b"key")).unwrap();
+        assert!(looked_through.is_due(&db.shared.published.current()));
+        assert!(!looked_through.is_due(&db.shared.published.current()));
+    }
+}

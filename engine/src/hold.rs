@@ -93,3 +93,28 @@ impl Hold {
         Error::Expired { lsn: self.lsn }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+    use crate::options::Options;
+
+    #[test]
+    fn a_version_is_taken_back_however_often_it_was_read_from() {
+        let db = Database::open("memory://", Options::new().background(false).seed(Some(1))).unwrap();
+        let version = db.shared.published.current();
+        for reads in 0..2 * READS_MIN {
+            let hold = Hold::new((*version).clone());
+            for _ in 0..reads {
+                assert_eq!(hold.read(|found| Ok(found.lsn)).unwrap(), version.lsn);
+            }
+            assert_eq!(hold.version.get().is_some(), reads > READS_MIN, "{reads}");
+            let kept = hold.version().unwrap();
+            hold.expire();
+            assert!(matches!(hold.read(|_| Ok(())), Err(Error::Expired { lsn }) if lsn == version.lsn));
+            assert!(matches!(hold.version(), Err(Error::Expired { .. })) && hold.check().is_err());
+            assert_eq!(Arc::strong_count(&kept), 1, "nothing else is left of it");
+        }
+    }
+}

@@ -24,7 +24,7 @@ const RETRY_MS: u64 = 500;
 /// How long there is nothing to do before the thread looks for what can be done at leisure.
 const IDLE_MS: u64 = 1_000;
 
-/// What the foreground and the background tell one another.
+/// What the foreground and the background tell one another, and what the background remembers of its last look.
 pub(crate) struct Background {
     signals: Mutex<Signals>,
     /// Whether there were commits since the thread last looked for work.

@@ -115,6 +115,7 @@ mod tests {
 
     use super::*;
     use crate::database::Database;
+    use crate::{Compression, KeyspaceOptions};
 
     #[test]
     fn a_merge_rests_as_long_as_it_is_early_and_commits_do_not_wait_for_it() {
@@ -134,6 +135,22 @@ mod tests {
         assert!((14_626..=15_625).contains(&rested), "{rested} µs");
         db.shared.pace.depth.store(LEVEL_0_DEEP, Ordering::Relaxed);
         assert_eq!(rest(64 << 20), 0);
+    }
+
+    #[test]
+    fn segments_of_large_entries_weigh_less() {
+        let db = Database::open("memory://", Options::new().background(false).seed(Some(1))).unwrap();
+        let plain = KeyspaceOptions::new().compression(Compression::None);
+        let rows = db.keyspace_with("rows", plain).unwrap();
+        let flush = |key: u8, bytes| {
+            db.transact(|tx| tx.put(rows, &[key], &vec![key; bytes])).unwrap();
+            db.flush().unwrap();
+            db.shared.pace.depth.load(Ordering::Relaxed)
+        };
+        let depths: Vec<_> = (0..18).map(|key| flush(key, 40 << 10)).collect();
+        assert_eq!((depths[11], depths[16], depths[17]), (2, 2, 3));
+        assert_eq!(flush(18, 100), 7, "beside one of others");
+        assert_eq!(flush(19, 100), 8);
     }
 
     #[test]

@@ -444,6 +444,7 @@ mod tests {
         assert_eq!(choose(&[level_0(11)], &options()), None);
         assert_eq!(choose(&[level_0(12)], &options()).unwrap().inputs.len(), 12);
         // Among others a get notices them sooner.
+        assert_eq!([false, true].map(|only_large| level_0_weight(0, 12, only_large)), [4.0, 2.0]);
         let beside = |count| [level_0(count), vec![], vec![], vec![segment(99, 9, 20..=29)]];
         assert_eq!(choose(&beside(5), &options()), None);
         assert_eq!(choose(&beside(6), &options()).unwrap().inputs.len(), 6);

@@ -268,6 +268,26 @@ fn a_long_frame_is_not_written_over_zeros() {
 }
 
 #[test]
+fn one_file_is_kept_for_long_frames() {
+    let disk = disk();
+    let (mut log, ..) = open(&disk, options(1 << 20)).unwrap();
+    let kept = || disk.list().unwrap().iter().filter(|name| name.ends_with(".free")).count();
+    for lsn in 1..=40 {
+        append(&mut log, 100_000).unwrap();
+        if lsn % 20 == 0 {
+            assert!(log.stats().files >= 2);
+            log.retire(lsn).unwrap();
+            assert_eq!((log.stats().files, kept()), (1, 1));
+        }
+    }
+    assert_eq!((log.stats().files_begun, log.stats().files_recycled), (4, 1));
+    log.rest(40).unwrap();
+    assert_eq!(kept(), 0);
+    drop(log);
+    assert_eq!(open(&disk, options(1 << 20)).unwrap().1.last, 40);
+}
+
+#[test]
 fn where_space_cannot_be_reserved_it_is_filled_with_zeros() {
     let lossy = LossyDisk::new(&MemoryDisk::new(), None);
     let disk: Arc<dyn Disk> = Arc::new(lossy.clone());
