@@ -54,10 +54,12 @@ impl Value {
         // Every other one shrinks.
         let period = if self.n.is_multiple_of(2) { self.len.min(12) } else { self.len };
         let filler = Rng::new(self.n).bytes(period);
-        bytes.reserve_exact(self.len);
-        let whole = self.len.checked_div(period).unwrap_or(0);
-        (0..whole).for_each(|_| bytes.extend_from_slice(&filler));
-        bytes.extend_from_slice(&filler[..self.len - whole * period]);
+        let mut left = self.len;
+        while left > 0 {
+            let piece = left.min(period);
+            bytes.extend_from_slice(&filler[..piece]);
+            left -= piece;
+        }
         bytes
     }
 
