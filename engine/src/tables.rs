@@ -38,8 +38,7 @@ impl Table {
     /// Opens the segment of this number, of the database of identity `seed`, as the manifest describes it.
     ///
     /// # Errors
-    /// A missing file, one of another length or keyspace, another segment's file, or a damaged footer or index,
-    /// named.
+    /// A missing file, one of another length or keyspace, another segment's file, or a damaged header or footer, named.
     pub(crate) fn open(
         disk: &dyn Disk,
         seed: u64,
@@ -292,7 +291,10 @@ impl<'a> TableWriter<'a> {
             shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
         }
         let open = |(id, row): &(u64, TableRow)| {
-            Table::open(&*shared.disk, shared.seed, *id, *row, Vec::new(), &shared.trash)
+            let table = Table::open(&*shared.disk, shared.seed, *id, *row, Vec::new(), &shared.trash)?;
+            // Here, and not at the expense of who reads first.
+            table.segment.load_index()?;
+            Ok(table)
         };
         let tables = self.written.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.made.clear();

@@ -62,14 +62,19 @@ fn every_flipped_byte_is_reported_where_it_lies() {
 }
 
 fn flipped_bytes_are_reported(map: &Map, file: &[u8]) {
+    let (index_start, index_end) = index_of(file);
     for at in 0..file.len() {
         let mut bad = file.to_vec();
         bad[at] ^= 1 << (at % 8);
+        let in_index = (index_start..index_end).contains(&at);
         let reported = match open(bad) {
             Err(error) => offset(&error),
             Ok(segment) => {
                 let refused = reads_are_right_or_refused(&segment, map);
-                assert!(refused < 15, "byte {at}: {refused} keys lost to one block");
+                match in_index {
+                    true => assert_eq!(refused, map.len(), "byte {at}: nothing is found without the index"),
+                    false => assert!(refused < 15, "byte {at}: {refused} keys lost to one block"),
+                }
                 offset(&segment.verify().unwrap_err())
             }
         };
@@ -148,6 +153,29 @@ fn a_damaged_block_costs_its_own_keys_only_and_stops_a_scan() {
 }
 
 #[test]
+fn a_damaged_index_costs_the_segment_and_stops_every_scan() {
+    let map = sample(120);
+    let mut file = written(&map);
+    let (index_start, _) = index_of(&file);
+    file[index_start + 9] ^= 1;
+    let segment = open(file).unwrap();
+    assert_eq!(offset(&segment.load_index().unwrap_err()), index_start as u64);
+    let beyond = (Bound::Excluded(&b"package/9"[..]), Bound::Unbounded);
+    let within = (Bound::Included(&b"package/0050"[..]), Bound::Excluded(&b"package/0060"[..]));
+    for direction in [Direction::Forward, Direction::Backward] {
+        for bounds in [within, (Bound::Unbounded, Bound::Unbounded), (Bound::Unbounded, within.1)] {
+            let mut scan = segment.scan(bounds, direction);
+            for _ in 0..3 {
+                assert_eq!(offset(&scan.next().unwrap_err()), index_start as u64);
+            }
+        }
+        assert!(!segment.scan(beyond, direction).next().unwrap(), "there is nothing, as the footer knows");
+    }
+    assert_eq!(segment.estimate_entries(within), 120, "it may be any of them");
+    assert_eq!(segment.get(b"other").unwrap(), None);
+}
+
+#[test]
 fn without_its_filter_a_segment_still_answers() {
     let map = sample(120);
     let mut file = written(&map);
@@ -213,6 +241,12 @@ fn parts(file: &[u8]) -> Vec<(usize, usize)> {
     let mut starts: Vec<usize> = (0..blocks).map(|block| number(index + 4 + 8 * block)).collect();
     starts.extend([index, filter, footer]);
     starts.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+/// Where the index lies.
+fn index_of(file: &[u8]) -> (usize, usize) {
+    let parts = parts(file);
+    parts[parts.len() - 2]
 }
 
 proptest! {

@@ -28,20 +28,26 @@ use crate::{Direction, Error};
 
 /// A segment, open for reading by any number of threads.
 ///
-/// Opening checks header, footer and index; the filter and each block are checked when they are first touched.
-/// A damaged block is an error for the keys in it, and only for them. A damaged filter is passed over by gets
-/// (the blocks know better) and reported by [`verify`](Self::verify).
+/// Opening checks header and footer, so that it takes no longer for a larger segment; index, filter and each block are
+/// checked when they are first touched. A damaged index is an error for all keys of the segment, a damaged block for
+/// the keys in it, and only for them. A damaged filter is passed over by gets (the blocks know better) and reported by
+/// [`verify`](Self::verify).
 pub struct Segment {
     pub(super) bytes: Bytes,
     label: String,
     pub(super) footer: Footer,
-    pub(super) index: Index,
+    blocks: OnceLock<Result<Blocks, Reason>>,
     /// `None` inside: there is none that could be used.
     filter: OnceLock<Option<Filter>>,
-    /// One bit for each block: its checksum was found to fit.
-    sound: Box<[AtomicU64]>,
     /// Where decompressed blocks are kept, and the segment's number there.
     cache: Option<(Arc<BlockCache>, u64)>,
+}
+
+/// Where the blocks lie, and what is known of them.
+struct Blocks {
+    index: Index,
+    /// One bit for each block: its checksum was found to fit.
+    sound: Box<[AtomicU64]>,
 }
 
 /// A value that was found. It reads as the bytes that it is.
@@ -89,8 +95,8 @@ impl Segment {
     /// Opens the segment in `bytes`; `label` names it in errors.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if header, footer or index are not what a writer wrote, [`Error::Version`] if the file is
-    /// of a version unknown here.
+    /// [`Error::Corrupt`] if header or footer are not what a writer wrote, [`Error::Version`] if the file is of a version
+    /// unknown here, [`Error::Codec`] if it has blocks that this build cannot decompress.
     pub fn open(bytes: Bytes, label: impl Into<String>) -> Result<Self, Error> {
         let label = label.into();
         let corrupt = |(offset, reason)| Error::Corrupt { file: label.clone(), offset, reason };
@@ -102,20 +108,23 @@ impl Segment {
         if let Some(missing) = missing_for(footer.codecs.unwrap_or(0)) {
             return Err(Error::Codec { file: label, missing });
         }
-        let Footer { meta, blocks, index_start, filter_start, footer_start, .. } = &footer;
+        let Footer { meta, footer_start, .. } = &footer;
         if meta.keyspace != header.keyspace {
             return Err(corrupt((*footer_start, "header and footer name different keyspaces")));
         }
         if meta.identity != header.identity {
             return Err(corrupt((HEADER_BYTES as u64, "header and footer name different identities")));
         }
-        let part = bytes.slice(*index_start as usize..*filter_start as usize);
-        let prefix_bytes = common_prefix(&meta.min_key, &meta.max_key);
-        let place = Place { keyspace: meta.keyspace, identity: meta.identity, offset: *index_start };
-        let index = Index::decode(&part, place, *blocks, prefix_bytes)
-            .map_err(|reason| corrupt((*index_start, reason)))?;
-        let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { bytes, label, footer, index, filter: OnceLock::new(), sound, cache: None })
+        let (blocks, filter) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { bytes, label, footer, blocks, filter, cache: None })
+    }
+
+    /// Reads the index now, and not only when it is first needed.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not what a writer wrote.
+    pub fn load_index(&self) -> Result<(), Error> {
+        self.index().map(drop)
     }
 
     /// The segment with a place for its decompressed blocks. Without one, each get decompresses anew.
@@ -176,11 +185,16 @@ impl Segment {
         SegmentEntries::new(Arc::clone(self), bounds, direction)
     }
 
-    /// About how many entries lie within `bounds`, counted in whole blocks. Reads nothing but the index.
+    /// About how many entries lie within `bounds`, counted in whole blocks: all, if the index is damaged. Reads nothing
+    /// but the index.
     pub fn estimate_entries(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> u64 {
-        let (blocks, all) =
-            (blocks_within(self, bounds.0, bounds.1).len() as u64, self.index.blocks() as u64);
-        (self.meta().entries * blocks).checked_div(all).unwrap_or(0)
+        let entries = self.meta().entries;
+        match (self.index(), blocks_within(self, bounds.0, bounds.1)) {
+            (Ok(index), Ok(within)) => {
+                (entries * within.len() as u64).checked_div(index.blocks() as u64).unwrap_or(0)
+            }
+            _ => entries,
+        }
     }
 
     /// Whether `key` lies between the smallest and the largest key.
@@ -195,7 +209,7 @@ impl Segment {
     }
 
     fn find_in_block(&self, key: &[u8]) -> Result<Option<Option<Value<'_>>>, Error> {
-        let number = self.index.locate(key);
+        let number = self.index()?.locate(key);
         let bytes = self.block_bytes(number)?;
         if codec_of(bytes) != CODEC_NONE {
             return self.find_in_compressed(number, key);
@@ -234,7 +248,7 @@ impl Segment {
         {
             return Ok(block);
         }
-        let bytes = &self.bytes[self.index.range(number)];
+        let bytes = &self.bytes[self.index()?.range(number)];
         let mut raw = buffer();
         let known = self.footer.codecs.unwrap_or(0) & codec_bit(codec_of(bytes)) != 0;
         let unpacked = if known { unpack(bytes, &mut raw) } else { Err("the footer names no such codec") };
@@ -250,14 +264,15 @@ impl Segment {
 
     /// The bytes of a block as they lie in the file, whose checksum fits.
     pub(super) fn block_bytes(&self, number: usize) -> Result<&[u8], Error> {
-        let bytes = &self.bytes[self.index.range(number)];
+        let Blocks { index, sound } = self.blocks()?;
+        let bytes = &self.bytes[index.range(number)];
         if self.footer.codecs.unwrap_or(0) == 0 {
             block::touch(bytes);
         }
         // Relaxed is enough: the bit says only that these bytes, which never change, were seen to be sound.
-        let (word, bit) = (&self.sound[number / 64], 1 << (number % 64));
+        let (word, bit) = (&sound[number / 64], 1 << (number % 64));
         if word.load(Ordering::Relaxed) & bit == 0 {
-            if !self.is_sound(number) {
+            if !self.is_sound(index, number) {
                 return Err(self.corrupt_block(number, "the block's checksum does not fit"));
             }
             word.fetch_or(bit, Ordering::Relaxed);
@@ -266,10 +281,29 @@ impl Segment {
     }
 
     /// Whether the checksum of a block fits: these bytes were written, and to this place.
-    pub(super) fn is_sound(&self, number: usize) -> bool {
-        let range = self.index.range(number);
+    pub(super) fn is_sound(&self, index: &Index, number: usize) -> bool {
+        let range = index.range(number);
         let place = self.place(range.start as u64);
         block::is_sound(&self.bytes[range], place)
+    }
+
+    pub(super) fn index(&self) -> Result<&Index, Error> {
+        self.blocks().map(|blocks| &blocks.index)
+    }
+
+    fn blocks(&self) -> Result<&Blocks, Error> {
+        let blocks = self.blocks.get_or_init(|| self.read_blocks());
+        blocks.as_ref().map_err(|reason| self.corrupt(self.footer.index_start, reason))
+    }
+
+    #[cold]
+    fn read_blocks(&self) -> Result<Blocks, Reason> {
+        let Footer { meta, blocks, index_start, filter_start, .. } = &self.footer;
+        let part = self.bytes.slice(*index_start as usize..*filter_start as usize);
+        let prefix_bytes = common_prefix(&meta.min_key, &meta.max_key);
+        let index = Index::decode(&part, self.place(*index_start), *blocks, prefix_bytes)?;
+        let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Blocks { index, sound })
     }
 
     fn place(&self, offset: u64) -> Place {
@@ -290,7 +324,10 @@ impl Segment {
     }
 
     pub(super) fn corrupt_block(&self, number: usize, reason: Reason) -> Error {
-        self.corrupt(self.index.range(number).start as u64, reason)
+        match self.index() {
+            Ok(index) => self.corrupt(index.range(number).start as u64, reason),
+            Err(damaged) => damaged,
+        }
     }
 
     pub(super) fn corrupt(&self, offset: u64, reason: Reason) -> Error {

@@ -53,7 +53,8 @@ impl SegmentEntries {
         (start, end): (Bound<&[u8]>, Bound<&[u8]>),
         direction: Direction,
     ) -> Self {
-        let blocks = blocks_within(&segment, start, end);
+        // IMPORTANT: not nothing where the index is damaged: the first step finds that, and each one after it.
+        let blocks = blocks_within(&segment, start, end).unwrap_or(0..1);
         let SegmentMeta { min_key, max_key, .. } = segment.meta();
         // A bound beyond all keys is none.
         let start =
@@ -107,7 +108,7 @@ impl SegmentEntries {
         self.key.extend_from_slice(found.prefix);
         (self.count, self.prefix_bytes) = (found.count(), found.prefix.len());
         self.within = match &raw {
-            Raw::Mapped(_) => self.segment.index.range(block),
+            Raw::Mapped(_) => self.segment.index()?.range(block),
             Raw::Unpacked(bytes) => 0..bytes.len(),
         };
         self.unpacked = match raw {
@@ -159,18 +160,22 @@ fn reused(block: Option<Bytes>) -> Vec<u8> {
 }
 
 /// The blocks that may hold keys within the bounds.
-pub(super) fn blocks_within(segment: &Segment, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Range<usize> {
+pub(super) fn blocks_within(
+    segment: &Segment,
+    start: Bound<&[u8]>,
+    end: Bound<&[u8]>,
+) -> Result<Range<usize>, Error> {
     let meta = segment.meta();
-    let (first, last) = match (start, end) {
-        (Bound::Included(start) | Bound::Excluded(start), _) if start > meta.max_key => return 0..0,
-        (_, Bound::Included(end) | Bound::Excluded(end)) if end < meta.min_key => return 0..0,
-        _ => {
-            let place = |key: &[u8]| segment.index.locate(key.clamp(&meta.min_key, &meta.max_key));
-            let first = bound_key(start).map_or(0, place);
-            (first, bound_key(end).map_or(segment.index.blocks().saturating_sub(1), place))
-        }
-    };
-    first..(last + 1).min(segment.index.blocks())
+    match (start, end) {
+        (Bound::Included(start) | Bound::Excluded(start), _) if start > meta.max_key => return Ok(0..0),
+        (_, Bound::Included(end) | Bound::Excluded(end)) if end < meta.min_key => return Ok(0..0),
+        _ => {}
+    }
+    let index = segment.index()?;
+    let place = |key: &[u8]| index.locate(key.clamp(&meta.min_key, &meta.max_key));
+    let first = bound_key(start).map_or(0, place);
+    let last = bound_key(end).map_or(index.blocks().saturating_sub(1), place);
+    Ok(first..(last + 1).min(index.blocks()))
 }
 
 fn bound_key(bound: Bound<&[u8]>) -> Option<&[u8]> {

@@ -6,6 +6,7 @@ use super::{
     filter::Filter,
     format::{CODEC_NONE, Reason},
     hash::xxh64,
+    index::Index,
     reader::Segment,
 };
 use crate::Error;
@@ -18,8 +19,9 @@ impl Segment {
     /// [`Error::Corrupt`] with the part of the file in which the first damage lies.
     pub fn verify(&self) -> Result<(), Error> {
         let segment = Self::open(self.bytes.clone(), self.label())?;
-        let mut check = Check::new(&segment, segment.read_filter()?);
-        for number in 0..segment.index.blocks() {
+        let index = segment.index()?;
+        let mut check = Check::new(&segment, index, segment.read_filter()?);
+        for number in 0..index.blocks() {
             check.block(number).map_err(|reason| segment.corrupt_block(number, reason))?;
         }
         check.totals().map_err(|reason| segment.corrupt(segment.footer.footer_start, reason))
@@ -29,6 +31,7 @@ impl Segment {
 /// The checks that need more than one block.
 struct Check<'a> {
     segment: &'a Segment,
+    index: &'a Index,
     filter: Option<Filter>,
     entries: u64,
     tombstones: u64,
@@ -42,16 +45,16 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(segment: &'a Segment, filter: Option<Filter>) -> Self {
+    fn new(segment: &'a Segment, index: &'a Index, filter: Option<Filter>) -> Self {
         let (last, key, raw) = (Vec::new(), Vec::new(), Vec::new());
-        Self { segment, filter, entries: 0, tombstones: 0, last, key, codecs: 0, raw }
+        Self { segment, index, filter, entries: 0, tombstones: 0, last, key, codecs: 0, raw }
     }
 
     fn block(&mut self, number: usize) -> Result<(), Reason> {
-        if !self.segment.is_sound(number) {
+        if !self.segment.is_sound(self.index, number) {
             return Err("the block's checksum does not fit");
         }
-        let bytes = &self.segment.bytes[self.segment.index.range(number)];
+        let bytes = &self.segment.bytes[self.index.range(number)];
         let codec = codec_of(bytes);
         if codec == CODEC_NONE {
             return self.entries(number, &Block::decode(bytes)?);
@@ -104,8 +107,8 @@ impl<'a> Check<'a> {
 
     /// `last key of the block before < separator <= first key`.
     fn separator(&self, number: usize) -> Result<(), Reason> {
-        let separator = self.segment.index.separator(number);
-        let prefix_bytes = self.segment.index.prefix_bytes();
+        let separator = self.index.separator(number);
+        let prefix_bytes = self.index.prefix_bytes();
         let above = self.last.get(prefix_bytes..).is_some_and(|last| last < separator);
         let below = self.key.get(prefix_bytes..).is_some_and(|key| separator <= key);
         if above && below { Ok(()) } else { Err("the index leads past the block") }
