@@ -130,7 +130,7 @@ pub fn check_on(disk: Arc<dyn Disk>) -> Result<CheckReport> {
     for name in &names {
         check_blob(disk, name, &mut report);
         if name.ends_with(files::TEMPORARY) && files::any_number(name).is_some() {
-            let message = "it was never finished; the next opening removes it";
+            let message = "it was never finished; it goes once the database is open for writing";
             report.add(Severity::Note, disk.path(name), 0, message);
         }
     }
@@ -203,7 +203,7 @@ fn check_against(
             Severity::Note,
             disk.path(name),
             0,
-            "neither the manifest nor the log names it; the next opening removes it",
+            "neither the manifest nor the log names it; it goes once the database is open for writing",
         );
     }
     if let Err(error) = recovery::check_identity(disk, rows) {

@@ -226,8 +226,8 @@ impl Task {
     /// Every kind of work, in the order in which [`Database::maintain`](crate::Database::maintain) looks for it.
     pub const ALL: [Self; 9] = [
         Self::Sync,
-        Self::Flush,
         Self::RemoveFiles,
+        Self::Flush,
         Self::Compact,
         Self::SweepObjects,
         Self::ExpireSnapshots,
@@ -235,6 +235,9 @@ impl Task {
         Self::PrepareLog,
         Self::Reclaim,
     ];
+    /// What does not wait for its turn behind others: a writer that keeps flushes and merges busy would let the files that
+    /// they leave pile up.
+    const AT_ONCE: [Self; 2] = [Self::Sync, Self::RemoveFiles];
 
     /// What it is called in an error.
     fn name(self) -> &'static str {
@@ -259,19 +262,20 @@ pub(crate) fn step_at_leisure(shared: &Arc<Shared>) -> Result<bool> {
 
 /// Does one step of whatever is due. Says whether there was anything.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
-    let mut failed = run_task(shared, Task::Sync).err();
+    let (mut done, mut failed) = (false, None);
+    // What fails keeps nothing else from its turn: a sweep may make the room that a compaction lacks.
+    let mut note = |result| match result {
+        Ok(worked) => done |= worked,
+        Err(error) => failed = failed.take().or(Some(error)),
+    };
+    Task::AT_ONCE.iter().for_each(|task| note(run_task(shared, *task)));
     // Before the flush, which a writer can keep busy.
     let deep = std::iter::once_with(|| named(Task::Compact, compaction::step_deep(shared)));
-    let due = Task::ALL[1..].iter().filter(|task| **task != Task::Reclaim);
-    let all = due.map(|task| run_task(shared, *task));
-    let mut done = false;
-    for result in deep.chain(all) {
-        match result {
-            Ok(worked) => done = worked,
-            // What fails keeps nothing else from its turn: a sweep may make the room that a compaction lacks.
-            Err(error) => failed = failed.or(Some(error)),
-        }
-        if done {
+    let due = Task::ALL.iter().filter(|task| !Task::AT_ONCE.contains(task) && **task != Task::Reclaim);
+    for result in deep.chain(due.map(|task| run_task(shared, *task))) {
+        let is_last = matches!(result, Ok(true));
+        note(result);
+        if is_last {
             break;
         }
     }

@@ -8,8 +8,8 @@
 //!    it names are opened.
 //! 4. The reserve is removed, so that there is room for what follows. The manifest is opened for writing, which begins
 //!    a new file of it.
-//! 5. Strays are removed: files that a crash kept from being named by the manifest or the log, or from being removed.
-//!    Not before, since a manifest that was only read may be lost again, and name them.
+//! 5. Strays are left to the background to remove: files that a crash kept from being named by the manifest or the log, or
+//!    from being removed. Not before, since a manifest that was only read may be lost again, and name them.
 //!
 //! A crash in between finds the same, or less to do, the next time. Of a database that was closed there is nothing to do
 //! from 4 on: the manifest is opened by its first edit, and until then nothing is written.
@@ -272,13 +272,13 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: Options, seed: u64) -> Result<A
     let tables = open_tables(&disk, &rows, &trash, &mut Opened::new())?;
     let seed = rows.seed()?;
     let opener = Opener { disk: disk.clone(), seed, trash: trash.clone() };
-    let (log, found, mut replay) = open_log(opener, &options, &rows)?;
+    let (log, found, mut replay) = open_log(opener.clone(), &options, &rows)?;
     let lsn = found.last;
     let (manifest, numbers) = match created {
         Some(created) => created,
         None => {
             let strays = strays(&names, &tables, &replay);
-            open_manifest(&disk, &options, &rows, &found, (&names, strays), next_file)?
+            open_manifest(&opener, &options, &rows, &found, (&names, &strays), next_file)?
         }
     };
     let version = first_version(lsn, &rows, tables, &mut replay)?;
@@ -331,29 +331,35 @@ fn first_version(lsn: Lsn, rows: &ManifestRows, tables: Tables, replay: &mut Rep
     })
 }
 
-/// Opens the manifest for writing and throws strays away. Of a database that was closed, and not written since, it stays
+/// Opens the manifest for writing, and has strays removed. Of a database that was closed, and not written since, it stays
 /// as it was read.
 fn open_manifest(
-    disk: &Arc<dyn Disk>,
+    Opener { disk, trash, .. }: &Opener,
     options: &Options,
     rows: &ManifestRows,
     log: &Recovered,
-    (names, strays): (&[String], Vec<&str>),
+    (names, strays): (&[String], &[&str]),
     next_file: u64,
 ) -> Result<(Manifest, FileNumbers)> {
     // A second file of the manifest is one that a crash kept from being finished, or from being removed.
     let manifests = names.iter().filter(|name| files::is_log_file(name, files::MANIFEST)).count();
-    if log.closed && rows.closed()? == Some(log.last) && strays.is_empty() && manifests == 1 {
+    let has_reserve = names.iter().any(|name| name == files::RESERVE);
+    let is_tidy = strays.is_empty() && manifests == 1 && !has_reserve;
+    if log.closed && rows.closed()? == Some(log.last) && is_tidy {
         return Manifest::unopened(disk, options.clock.clone(), rows.clone(), next_file);
     }
-    let (reserve, others): (Vec<&str>, Vec<&str>) =
-        strays.into_iter().partition(|name| *name == files::RESERVE);
-    // It may be the room that the rest takes.
-    remove(disk, &reserve)?;
+    if has_reserve {
+        // It may be the room that the rest takes. If it comes back with a power failure, the next opening removes it.
+        disk.remove(files::RESERVE).map_err(|source| Error::Io {
+            operation: "remove",
+            path: disk.path(files::RESERVE),
+            source: Arc::new(source),
+        })?;
+    }
     let opened = Manifest::open(disk, options.clock.clone(), rows.seed()?, next_file)?;
     // IMPORTANT: only now that what the manifest was read from is durable: before, a power failure could bring back the
     // state in which it names them.
-    remove(disk, &others)?;
+    strays.iter().for_each(|name| trash.push((*name).to_owned()));
     Ok(opened)
 }
 
@@ -406,8 +412,8 @@ fn forget_flushed_log(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Segments that neither the manifest names nor the log, unfinished files, and the reserve. Blobs without an owner are
-/// found by the objects' own sweep, which knows the rows.
+/// Segments that neither the manifest names nor the log, and unfinished files. Blobs without an owner are found by the
+/// objects' own sweep, which knows the rows.
 fn strays<'a>(names: &'a [String], tables: &Tables, replay: &Replay) -> Vec<&'a str> {
     let named = tables.values().flat_map(|levels| levels.tables()).map(|table| table.id);
     let known: HashSet<u64> = named.chain(replay.spilled()).collect();
@@ -415,22 +421,9 @@ fn strays<'a>(names: &'a [String], tables: &Tables, replay: &Replay) -> Vec<&'a 
         let stray_segment =
             files::number(name, files::SEGMENT).is_some_and(|number| !known.contains(&number));
         let unfinished = name.ends_with(files::TEMPORARY) && files::any_number(name).is_some();
-        stray_segment || unfinished || *name == files::RESERVE
+        stray_segment || unfinished
     };
     names.iter().map(String::as_str).filter(is_stray).collect()
-}
-
-/// Removes files durably.
-fn remove(disk: &Arc<dyn Disk>, names: &[&str]) -> Result<()> {
-    let failed = |operation, name: &str, source| Error::Io {
-        operation,
-        path: disk.path(name),
-        source: Arc::new(source),
-    };
-    for name in names {
-        disk.remove(name).map_err(|source| failed("remove", name, source))?;
-    }
-    if names.is_empty() { Ok(()) } else { disk.sync_dir().map_err(|source| failed("sync", "", source)) }
 }
 
 /// The greatest id that was given to a key.

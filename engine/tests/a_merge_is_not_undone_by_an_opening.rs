@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use logwood::{Database, Disk, Keyspace, Options, Result, View};
+use logwood::{Database, Disk, Keyspace, Options, Result, Task, View};
 use logwood_fuzz::{Crash, Fault, SimulatedDisk, Times};
 
 const ROWS: usize = 60;
@@ -43,6 +43,7 @@ fn whenever_the_power_fails() {
         disk.record();
         let Ok(db) = open(&disk) else { panic!("a kill at {nth} cannot be opened") };
         assert_eq!(count(&db, rows), ROWS);
+        db.run(Task::RemoveFiles).unwrap();
         for moment in disk.take_moments() {
             for crash in [Crash::LoseUnsynced, Crash::KeepPrefix, Crash::Scatter] {
                 let found = moment.disk.crash(crash);

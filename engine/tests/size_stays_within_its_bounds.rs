@@ -154,3 +154,25 @@ fn what_is_on_the_disk_is_in_proportion_to_what_is_live() {
     keys.iter().for_each(|key| drop(churn.model.remove(key)));
     churn.reopen().check("removal of a quarter and a reopening");
 }
+
+/// Commits that wait for a flush do it themselves, and nobody does more: so there is always another to be done.
+#[test]
+fn what_is_merged_away_goes_while_there_is_no_end_of_flushes() {
+    let mut churn = Churn::new();
+    churn.write((0..4_000).map(|_| None), 1_000);
+    let keys: Vec<_> = churn.model.keys().cloned().collect();
+    let (mut merged, mut most) = (0, 0);
+    for round in 0..200_u8 {
+        let before = churn.db.stats().levels.iter().map(|level| level.segments).sum::<usize>();
+        churn
+            .db
+            .transact(|tx| keys.iter().try_for_each(|key| tx.put(churn.rows, key, &[round; VALUE_BYTES])))
+            .unwrap();
+        let named: usize = churn.db.stats().levels.iter().map(|level| level.segments).sum();
+        merged += before.saturating_sub(named);
+        let files = churn.disk.list().unwrap().into_iter().filter(|name| name.ends_with(".segment"));
+        most = most.max(files.count() - named);
+    }
+    assert!(merged > 100, "{merged} segments");
+    assert!(most < 30, "{most} segments that nothing needs");
+}
