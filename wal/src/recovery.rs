@@ -163,7 +163,9 @@ fn read<'a, E: From<Error>>(
     // What lies wholly before `from` is only waiting to be retired.
     let skipped = files.iter().skip(1).take_while(|file| from > 0 && file.first() <= from).count();
     let mut expected = files.get(skipped).map_or(1, LogFile::first);
-    let (mut last, mut memory) = (None, Vec::new());
+    // NOTE: memory that the system has yet to give costs more than what is read into it, so one piece is for all files.
+    let most = files.iter().skip(skipped).map(|file| file.bytes).max().unwrap_or(0);
+    let (mut last, mut memory) = (None, vec![0; usize::try_from(most).unwrap_or(0)]);
     for (index, file) in files.iter().enumerate().skip(skipped) {
         if file.first() != expected {
             let reason = format!("the file begins with commit {}, where {expected} is due", file.first());
