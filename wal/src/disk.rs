@@ -82,26 +82,23 @@ pub trait Lock: Send + Sync + Debug {}
 /// Reads the file from `offset` to its end, or to `bytes_max`. Copies, so that a file which is cut or reused
 /// meanwhile yields other bytes but no fault.
 pub(crate) fn read_from(file: &dyn File, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
-    read_into(Vec::new(), file, offset, bytes_max)
+    let left = file.len()?.saturating_sub(offset).min(bytes_max);
+    let mut bytes = Vec::new();
+    read_behind(&mut bytes, file, offset, usize::try_from(left).map_err(io::Error::other)?)?;
+    Ok(bytes)
 }
 
-/// As [`read_from`], into the memory of `bytes`.
-pub(crate) fn read_into(
-    mut bytes: Vec<u8>,
-    file: &dyn File,
-    offset: u64,
-    bytes_max: u64,
-) -> io::Result<Vec<u8>> {
-    let left = file.len()?.saturating_sub(offset).min(bytes_max);
-    let left = usize::try_from(left).map_err(io::Error::other)?;
-    if bytes.capacity() < left {
+/// Appends what the file has from `offset` on, `most` bytes of it at most. None of these may be more than it has.
+pub(crate) fn read_behind(bytes: &mut Vec<u8>, file: &dyn File, offset: u64, most: usize) -> io::Result<()> {
+    let (start, end) = (bytes.len(), bytes.len() + most);
+    if bytes.capacity() < most && start == 0 {
         // NOTE: the system's zeros cost less than those of `resize`.
-        bytes = vec![0; left];
+        *bytes = vec![0; most];
     }
-    bytes.resize(left, 0);
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+    bytes.resize(end, 0);
+    let mut filled = start;
+    while filled < end {
+        match file.read_at(&mut bytes[filled..], offset + (filled - start) as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,7 +106,7 @@ pub(crate) fn read_into(
         }
     }
     bytes.truncate(filled);
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! - each begins with the LSN after the last of the one before, and all but the newest are exactly as long as
 //!   their frames: they were synced and cut before the next one got its name.
 
+use std::collections::VecDeque;
 use std::io;
 
 use crate::Lsn;
@@ -159,18 +160,53 @@ pub(crate) struct Extent {
     pub(crate) fault: Option<Fault>,
 }
 
+/// Goes over the frames of a file, one behind the other.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// As far as it went.
+    pub(crate) extent: Extent,
+    /// Frames that no later one attests so far: their last commit and where they begin.
+    open: VecDeque<(Lsn, usize)>,
+}
+
+impl Walk {
+    /// Begins at `offset`, with commit `next`.
+    pub(crate) fn new(offset: usize, next: Lsn) -> Self {
+        let attested = next.saturating_sub(1);
+        let extent = Extent { end: offset, next, attested, unattested: offset, closed: false, fault: None };
+        Self { extent, open: VecDeque::new() }
+    }
+
+    /// Goes over a good frame.
+    pub(crate) fn pass(&mut self, frame: &Frame<'_>) {
+        let extent = &mut self.extent;
+        extent.attested = extent.attested.max(frame.durable());
+        while self.open.front().is_some_and(|&(last, _)| last <= extent.attested) {
+            self.open.pop_front();
+        }
+        self.open.push_back((frame.last(), extent.end));
+        extent.closed = frame.closes();
+        extent.end += frame.total_bytes();
+        extent.next = frame.last() + 1;
+    }
+
+    /// Where the first frame begins that none attests so far.
+    pub(crate) fn unattested(&self) -> usize {
+        self.open.front().map_or(self.extent.end, |&(_, offset)| offset)
+    }
+
+    /// Ends where there is no good frame.
+    pub(crate) fn end(self, fault: Option<Fault>) -> Extent {
+        Extent { unattested: self.unattested(), fault, ..self.extent }
+    }
+}
+
 impl Loaded {
     /// Reads the file. It is copied rather than mapped: a disk that fails to read is then an error, where a
     /// mapping would end the process.
     pub(crate) fn read(disk: &dyn Disk, named: &Named) -> Result<Self, Error> {
-        Self::read_into(Vec::new(), disk, named)
-    }
-
-    /// As [`Loaded::read`], into the memory of `bytes`: the system takes its time to give new memory for each file.
-    pub(crate) fn read_into(bytes: Vec<u8>, disk: &dyn Disk, named: &Named) -> Result<Self, Error> {
         let path = disk.path(&named.name);
-        let read =
-            || -> io::Result<Vec<u8>> { disk::read_into(bytes, &*disk.open(&named.name)?, 0, u64::MAX) };
+        let read = || -> io::Result<Vec<u8>> { disk::read_from(&*disk.open(&named.name)?, 0, u64::MAX) };
         let bytes = read().map_err(|error| Error::io("read", &path, error))?;
         let opening = Opening::decode(&bytes[..bytes.len().min(HEADER_BYTES_MAX)], named.number, path)?;
         Ok(Self { opening, bytes })
@@ -184,31 +220,20 @@ impl Loaded {
         next: Lsn,
         visit: &mut dyn FnMut(&Frame<'_>) -> Result<(), E>,
     ) -> Result<Extent, E> {
-        let attested = next.saturating_sub(1);
-        let mut extent =
-            Extent { end: offset, next, attested, unattested: offset, closed: false, fault: None };
-        // Frames that no later one attests so far: their last commit and where they begin.
-        let mut open = std::collections::VecDeque::new();
-        while let Some(rest) = self.bytes.get(extent.end..).filter(|rest| !rest.is_empty()) {
-            let frame = match self.opening.frame(rest, extent.next) {
-                Ok(frame) => frame,
-                Err(fault) => {
-                    extent.fault = Some(fault.behind(extent.end));
-                    break;
+        let mut walk = Walk::new(offset, next);
+        while let Some(rest) = self.bytes.get(walk.extent.end..).filter(|rest| !rest.is_empty()) {
+            match self.opening.frame(rest, walk.extent.next) {
+                Ok(frame) => {
+                    walk.pass(&frame);
+                    visit(&frame)?;
                 }
-            };
-            extent.attested = extent.attested.max(frame.durable());
-            while open.front().is_some_and(|&(last, _)| last <= extent.attested) {
-                open.pop_front();
+                Err(fault) => {
+                    let fault = fault.behind(walk.extent.end);
+                    return Ok(walk.end(Some(fault)));
+                }
             }
-            open.push_back((frame.last(), extent.end));
-            extent.closed = frame.closes();
-            extent.end += frame.total_bytes();
-            extent.next = frame.last() + 1;
-            visit(&frame)?;
         }
-        extent.unattested = open.front().map_or(extent.end, |&(_, offset)| offset);
-        Ok(extent)
+        Ok(walk.end(None))
     }
 
     /// The next whole frame at or behind `offset`, wherever it begins: what a reader of damaged files looks for.
@@ -244,7 +269,7 @@ impl Loaded {
 }
 
 /// Where `marker` last begins in `bytes`.
-fn rfind(bytes: &[u8], marker: &Marker) -> Option<usize> {
+pub(crate) fn rfind(bytes: &[u8], marker: &Marker) -> Option<usize> {
     // Horspool's search, backwards: how far a window may move down, by its first byte.
     let mut shift = [marker.len(); 256];
     for (index, &byte) in marker.iter().enumerate().skip(1).rev() {

@@ -21,7 +21,7 @@ use crate::record::{OpsBuffer, Record, RecordHead, RecordSpan, put_record};
 const RECORD_BYTES_MIN: usize = 1 + CRC_BYTES;
 
 /// The most bytes that count and size take.
-const HEAD_BYTES_MAX: usize = 2 * LONG_BYTES_MAX;
+pub(crate) const HEAD_BYTES_MAX: usize = 2 * LONG_BYTES_MAX;
 
 /// What the first bytes of a frame say about the rest of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -90,6 +90,7 @@ mod sync;
 #[cfg(loom)]
 pub mod sync;
 mod verify;
+mod window;
 mod writer;
 
 pub use clock::{Clock, ManualClock, SystemClock};

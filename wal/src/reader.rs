@@ -15,9 +15,10 @@ use std::sync::Arc;
 use crate::Lsn;
 use crate::disk::{self, Disk, File};
 use crate::error::{Error, Fault};
-use crate::files::{self, Loaded, Named, Opening};
+use crate::files::{self, Named, Opening};
 use crate::frame::{Extent, Frame};
 use crate::record::OwnedRecord;
+use crate::window::Window;
 
 /// Bytes that are read at once, unless a frame needs more.
 const CHUNK_BYTES: u64 = 64 << 10;
@@ -260,11 +261,13 @@ impl Place {
         if std::mem::replace(&mut self.judged, true) {
             return Ok(());
         }
-        let failed = |error| Error::io("read", disk.path(&self.named.name), error);
-        let bytes = disk::read_from(&*self.file, self.offset, u64::MAX).map_err(failed)?;
-        let rest = Loaded { opening: self.opening.clone(), bytes };
+        let read = || {
+            let at = usize::try_from(self.offset).map_err(io::Error::other)?;
+            Window::new(&*self.file, at, Vec::new())?.behind(&self.opening, at, self.expected)
+        };
+        let behind = read().map_err(|error| Error::io("read", disk.path(&self.named.name), error))?;
         // The writer may have gone on between the two reads; a frame that is bad is bad again.
-        if rest.attests(0, self.expected) && !self.has_frame(disk)? {
+        if behind.attests && !self.has_frame(disk)? {
             let listed = disk.list().map_err(|error| Error::io("list", disk.path(""), error))?;
             if listed.contains(&self.named.name) {
                 return Err(fault.in_file(&self.opening.path));

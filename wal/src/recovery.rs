@@ -15,9 +15,10 @@ use std::sync::Arc;
 use crate::Lsn;
 use crate::disk::{Disk, File};
 use crate::error::Error;
-use crate::files::{self, Extent, Loaded, Named, Opening, Role};
+use crate::files::{self, Extent, Named, Opening, Role};
 use crate::options::LogOptions;
 use crate::record::Record;
+use crate::window::{Behind, Window};
 use crate::writer::{LogWriter, Sealed};
 
 /// Frames are rewritten in pieces of this size.
@@ -80,8 +81,7 @@ impl Log {
             recovered.cut = tail.cut();
             settled = tail.is_settled(options.expect_at_least);
             if !settled {
-                tail.make_durable(&*disk)
-                    .map_err(|error| Error::io("restore", &tail.loaded.opening.path, error))?;
+                tail.make_durable().map_err(|error| Error::io("restore", &tail.read.opening.path, error))?;
             }
         }
         for file in named.iter().filter(|file| file.role != Role::Log) {
@@ -147,9 +147,13 @@ fn check_reach(disk: &dyn Disk, files: &[LogFile], options: &LogOptions, from: L
 /// The last file, read as far as it goes.
 #[derive(Debug)]
 struct Tail<'a> {
-    named: &'a Named,
-    loaded: Loaded,
+    read: &'a LogFile,
+    file: Arc<dyn File>,
+    file_bytes: usize,
     extent: Extent,
+    /// The frames that none attests.
+    unattested: Vec<u8>,
+    behind: Behind,
 }
 
 /// Reads the files from the one that holds `from`, replays their commits and returns the last file.
@@ -163,16 +167,17 @@ fn read<'a, E: From<Error>>(
     // What lies wholly before `from` is only waiting to be retired.
     let skipped = files.iter().skip(1).take_while(|file| from > 0 && file.first() <= from).count();
     let mut expected = files.get(skipped).map_or(1, LogFile::first);
-    // NOTE: memory that the system has yet to give costs more than what is read into it, so one piece is for all files.
-    let most = files.iter().skip(skipped).map(|file| file.bytes).max().unwrap_or(0);
-    let (mut last, mut memory) = (None, vec![0; usize::try_from(most).unwrap_or(0)]);
-    for (index, file) in files.iter().enumerate().skip(skipped) {
-        if file.first() != expected {
-            let reason = format!("the file begins with commit {}, where {expected} is due", file.first());
-            return Err(Error::corrupt(&file.opening.path, 0, reason).into());
+    let (mut last, mut memory) = (None, Vec::new());
+    for (index, read) in files.iter().enumerate().skip(skipped) {
+        let path = &read.opening.path;
+        if read.first() != expected {
+            let reason = format!("the file begins with commit {}, where {expected} is due", read.first());
+            return Err(Error::corrupt(path, 0, reason).into());
         }
-        let loaded = Loaded::read_into(memory, disk, &file.named)?;
-        let extent = loaded.scan(file.opening.body, expected, &mut |frame| {
+        let failed = |error| Error::io("read", path, error);
+        let file = disk.open(&read.named.name).map_err(failed)?;
+        let mut window = Window::new(&*file, read.opening.body, memory).map_err(failed)?;
+        let extent = window.scan(&read.opening, expected, &mut |frame| {
             for record in frame.records().filter(|record| record.lsn >= from) {
                 recovered.replayed += 1;
                 replay(&record)?;
@@ -180,14 +185,18 @@ fn read<'a, E: From<Error>>(
             Ok::<(), E>(())
         })?;
         let newer = files.get(index + 1);
-        check_sealed(file, &extent, newer)?;
+        check_sealed(read, &extent, newer)?;
         expected = extent.next;
         if newer.is_some() {
-            memory = loaded.bytes;
+            memory = window.into_memory();
             continue;
         }
         (recovered.last, recovered.closed) = (extent.next - 1, extent.closed);
-        last = Some(Tail { named: &file.named, loaded, extent });
+        let file_bytes = window.file_bytes();
+        // INVARIANT: what no frame attests is in the window.
+        let unattested = window.from(extent.unattested)[..extent.end - extent.unattested].to_vec();
+        let behind = window.behind(&read.opening, extent.end, extent.next).map_err(failed)?;
+        last = Some(Tail { read, file: file.clone(), file_bytes, extent, unattested, behind });
         memory = Vec::new();
     }
     Ok(last)
@@ -213,9 +222,9 @@ fn check_sealed(file: &LogFile, extent: &Extent, newer: Option<&LogFile>) -> Res
 /// The rule of the tail: what is behind the last good frame is damage if anything attests that it was durable. What
 /// is whole and only not understood is neither damage nor tail.
 fn check_end(tail: &Tail<'_>, from: Lsn, expect_at_least: Lsn) -> Result<(), Error> {
-    let (extent, path) = (&tail.extent, &tail.loaded.opening.path);
+    let (extent, path) = (&tail.extent, &tail.read.opening.path);
     if let Some(fault) = extent.fault
-        && (fault.foreign || tail.loaded.attests(extent.end, extent.next))
+        && (fault.foreign || tail.behind.attests)
     {
         return Err(fault.in_file(path));
     }
@@ -229,37 +238,34 @@ fn check_end(tail: &Tail<'_>, from: Lsn, expect_at_least: Lsn) -> Result<(), Err
 
 impl Tail<'_> {
     fn cut(&self) -> Option<Cut> {
-        let behind = &self.loaded.bytes[self.extent.end..];
-        let bytes = behind.len() - behind.iter().rev().take_while(|&&byte| byte == 0).count();
-        let offset = self.extent.end as u64;
-        (bytes > 0).then(|| Cut { path: self.loaded.opening.path.clone(), offset, bytes: bytes as u64 })
+        let (offset, bytes) = (self.extent.end as u64, self.behind.bytes as u64);
+        (bytes > 0).then(|| Cut { path: self.read.opening.path.clone(), offset, bytes })
     }
 
     /// Whether what was read, and that nothing follows it, is durable already: a close syncs and cuts the file and
     /// syncs the directory before anyone can attest it.
     fn is_settled(&self, attested: Lsn) -> bool {
-        self.extent.closed && self.extent.end == self.loaded.bytes.len() && self.extent.next - 1 <= attested
+        self.extent.closed && self.extent.end == self.file_bytes && self.extent.next - 1 <= attested
     }
 
     /// Makes durable what was read, and that nothing follows it.
     ///
     /// A sync alone would not do: if an earlier one failed, the kernel may hold these bytes as clean, and never
     /// write them. So whatever no frame attests is written once more, as it was read.
-    fn make_durable(&self, disk: &dyn Disk) -> std::io::Result<()> {
-        let file: Arc<dyn File> = disk.open(&self.named.name)?;
+    fn make_durable(&self) -> std::io::Result<()> {
         let mut at = self.extent.unattested;
-        for piece in self.loaded.bytes[at..self.extent.end].chunks(PIECE_BYTES) {
-            file.write_at(piece, at as u64)?;
+        for piece in self.unattested.chunks(PIECE_BYTES) {
+            self.file.write_at(piece, at as u64)?;
             at += piece.len();
         }
-        file.set_len(self.extent.end as u64)?;
-        file.sync()
+        self.file.set_len(self.extent.end as u64)?;
+        self.file.sync()
     }
 }
 
 /// The files as the writer knows them.
 fn seal(files: &[LogFile], tail: Option<&Tail<'_>>) -> Vec<Sealed> {
-    let end = tail.map(|tail| (tail.named.number, tail.extent.end as u64));
+    let end = tail.map(|tail| (tail.read.named.number, tail.extent.end as u64));
     files
         .iter()
         .map(|file| {
