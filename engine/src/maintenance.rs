@@ -21,6 +21,8 @@ use crate::{compaction, flush, log_space, pins};
 const LOOK_MS: u64 = 100;
 /// How long the thread waits after a step that failed.
 const RETRY_MS: u64 = 500;
+/// Files that are removed even while a memtable waits for its flush: a merge leaves some ten, after as many flushes.
+const FILES_AT_ONCE: usize = 4;
 /// How long there is nothing to do before the thread looks for what can be done at leisure.
 const IDLE_MS: u64 = 1_000;
 
@@ -288,7 +290,7 @@ pub(crate) fn run_task(shared: &Arc<Shared>, task: Task) -> Result<bool> {
         Task::Sync => sync_if_wanted(shared),
         Task::Flush => flush_if_wanted(shared),
         Task::Compact => compaction::step(shared),
-        Task::RemoveFiles => remove_dead_files(shared),
+        Task::RemoveFiles => remove_some_files(shared),
         Task::SweepObjects => crate::object::sweep::sweep_step(shared),
         Task::ExpireSnapshots => pins::expire_step(shared),
         Task::BuildVectors => crate::vector::build_step(shared),
@@ -339,27 +341,44 @@ fn reclaim(shared: &Arc<Shared>) -> Result<bool> {
     }
 }
 
-/// Removes files that nothing refers to any more.
+/// Removes all files that nothing refers to any more.
 pub(crate) fn remove_dead_files(shared: &Shared) -> Result<bool> {
+    remove_files(shared, |_| false)
+}
+
+/// Removes files that nothing refers to any more: a few, or all if no memtable waits for its flush meanwhile. To remove a
+/// large one takes milliseconds.
+fn remove_some_files(shared: &Shared) -> Result<bool> {
+    remove_files(shared, |removed| removed >= FILES_AT_ONCE && !shared.published.current().frozen.is_empty())
+}
+
+/// Removes dead files until `is_enough` of their number.
+fn remove_files(shared: &Shared, is_enough: impl Fn(usize) -> bool) -> Result<bool> {
     let mut names = shared.trash.take();
-    let mut removed = false;
-    while let Some(name) = names.pop() {
+    let (mut removed, mut failed) = (0, None);
+    while !is_enough(removed)
+        && failed.is_none()
+        && let Some(name) = names.pop()
+    {
         match shared.disk.remove(&name) {
-            Ok(()) => removed = true,
+            Ok(()) => removed += 1,
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => {
-                let error = shared.io_error("remove", &name, source);
-                names.push(name);
-                names.into_iter().for_each(|name| shared.trash.push(name));
-                return Err(error);
+                failed = Some(shared.io_error("remove", &name, source));
+                // The others come first the next time.
+                names.insert(0, name);
             }
         }
     }
-    if removed {
+    names.into_iter().for_each(|name| shared.trash.push(name));
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if removed > 0 {
         shared.reserve.retry();
         shared.disk.sync_dir().map_err(|source| shared.io_error("sync", "", source))?;
     }
-    Ok(removed)
+    Ok(removed > 0)
 }
 
 /// The background thread's life.

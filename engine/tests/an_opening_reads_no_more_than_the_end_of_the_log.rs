@@ -121,6 +121,9 @@ fn after_an_abort_it_reads_the_log_behind_the_last_flush() {
         for name in disk.disk.list().unwrap() {
             found.disk.create(&name).unwrap().write_at(&disk.disk.map(&name).unwrap(), 0).unwrap();
         }
+        // What a crash in the middle of a merge leaves is not the opening's to remove.
+        let strays: Vec<_> = (0..100).map(|n| format!("{:012}.segment", 1_000_000 + n)).collect();
+        strays.iter().for_each(|name| drop(found.disk.create(name).unwrap()));
         found.counts.take();
         let after = open(&found);
         let [read, changes, syncs] = found.counts.take();
@@ -128,6 +131,9 @@ fn after_an_abort_it_reads_the_log_behind_the_last_flush() {
         let bound = 2 * LOG_FILE_BYTES + 10 * 1_100 * unflushed + 8 * HEADER_BYTES;
         assert!(read <= bound, "{read} bytes read of {rows} rows for {unflushed} commits");
         assert!(changes <= 20 && syncs <= 20, "{changes} changes, {syncs} syncs");
+        while after.maintain().unwrap() {}
+        let names = found.disk.list().unwrap();
+        assert!(!names.iter().any(|name| strays.contains(name)), "{names:?}");
         drop(db);
         drop(after);
     }
