@@ -32,11 +32,9 @@ pub struct SpaceJob {
     pub(crate) recycled: Option<String>,
     pub(crate) bytes: u64,
     pub(crate) fill: Fill,
-    /// Whether it is made durable, so that a sync of what is written there later has no length to write.
-    pub(crate) sync: bool,
 }
 
-/// Space that is ready.
+/// Space that is ready: taken, and durable.
 #[derive(Debug)]
 pub struct Space {
     pub(crate) name: String,
@@ -51,7 +49,7 @@ impl SpaceJob {
     /// The work of making a new file of this name that takes the space of so many bytes, all of them zeros.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, name: String, bytes: u64) -> Self {
-        Self { disk, name, recycled: None, bytes, fill: Fill::Reserved, sync: true }
+        Self { disk, name, recycled: None, bytes, fill: Fill::Reserved }
     }
 
     /// Makes the space ready. [`Error::DiskFull`] if there is none; nothing is left behind then.
@@ -84,7 +82,8 @@ impl SpaceJob {
         } else if there < self.bytes {
             reserved = self.fill(&*file, there).map_err(failed("prewrite"))?;
         }
-        if self.sync {
+        if self.bytes > 0 {
+            // Durable now, so that a sync of the log has no length to write.
             file.sync().map_err(failed("sync"))?;
         }
         Ok((file, reserved))
@@ -122,7 +121,7 @@ mod tests {
     fn job(disk: &MemoryDisk, recycled: Option<&str>, bytes: u64) -> SpaceJob {
         let recycled = recycled.map(str::to_owned);
         let fill = Fill::Zeros;
-        SpaceJob { disk: Arc::new(disk.clone()), name: "s".to_owned(), recycled, bytes, fill, sync: true }
+        SpaceJob { disk: Arc::new(disk.clone()), name: "s".to_owned(), recycled, bytes, fill }
     }
 
     #[test]

@@ -490,9 +490,8 @@ impl LogWriter {
         let end = header.len() as u64;
         let (least, small) = (end + frame_bytes, self.sizes.small());
         let space = match prewrite {
-            // Of its header alone, which is synced at once.
-            None => self.take_space(end, false)?,
-            Some(bytes) => match self.take_space(least.max(if self.saving { small } else { bytes }), true) {
+            None => self.take_space(0)?,
+            Some(bytes) => match self.take_space(least.max(if self.saving { small } else { bytes })) {
                 // A disk that has no room for a file of the usual size may have some for a smaller one.
                 Err(Error::DiskFull { .. }) => {
                     if small < least
@@ -501,7 +500,7 @@ impl LogWriter {
                         // Its room may be what is lacking; and while it is there, nobody makes more ready.
                         discard(&*self.disk, &spare.name);
                     }
-                    self.take_space(least.max(small), true)?
+                    self.take_space(least.max(small))?
                 }
                 space => space?,
             },
@@ -529,12 +528,12 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Space of at least `bytes`, made now if the spare one does not do; durable if `sync` says so.
-    fn take_space(&mut self, bytes: u64, sync: bool) -> Result<Space, Error> {
+    /// Space of at least `bytes`, made now if the spare one does not do.
+    fn take_space(&mut self, bytes: u64) -> Result<Space, Error> {
         if let Some(space) = self.spare.take_if(|space| space.bytes >= bytes) {
             return Ok(space);
         }
-        let job = SpaceJob { sync, ..self.space_job(bytes) };
+        let job = self.space_job(bytes);
         let space = job.run().map_err(|error| self.full_or_poison(error))?;
         self.cannot_reserve |= space.cannot_reserve;
         Ok(space)
@@ -551,7 +550,6 @@ impl LogWriter {
             recycled: if recycle { self.free.pop() } else { None },
             bytes,
             fill,
-            sync: true,
         }
     }
 
