@@ -208,7 +208,7 @@ pub enum Task {
     Flush,
     /// Merges segments.
     Compact,
-    /// Removes segments that nothing refers to any more.
+    /// Removes segments that nothing refers to any more, and what a crash left of files that nothing names.
     RemoveFiles,
     /// Removes contents of objects that nothing refers to any more.
     SweepObjects,
@@ -237,9 +237,9 @@ impl Task {
         Self::PrepareLog,
         Self::Reclaim,
     ];
-    /// What does not wait for its turn behind others: a writer that keeps flushes and merges busy would let the files that
-    /// they leave pile up.
-    const AT_ONCE: [Self; 2] = [Self::Sync, Self::RemoveFiles];
+    /// So many of them, and the first, do not wait for their turn behind others: a writer that keeps flushes and merges
+    /// busy would let the files that they leave pile up.
+    const AT_ONCE: usize = 2;
 
     /// What it is called in an error.
     fn name(self) -> &'static str {
@@ -264,20 +264,20 @@ pub(crate) fn step_at_leisure(shared: &Arc<Shared>) -> Result<bool> {
 
 /// Does one step of whatever is due. Says whether there was anything.
 pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
-    let (mut done, mut failed) = (false, None);
-    // What fails keeps nothing else from its turn: a sweep may make the room that a compaction lacks.
-    let mut note = |result| match result {
-        Ok(worked) => done |= worked,
-        Err(error) => failed = failed.take().or(Some(error)),
-    };
-    Task::AT_ONCE.iter().for_each(|task| note(run_task(shared, *task)));
+    let (at_once, in_turn) = Task::ALL.split_at(Task::AT_ONCE);
+    let run = |task: &Task| run_task(shared, *task);
     // Before the flush, which a writer can keep busy.
     let deep = std::iter::once_with(|| named(Task::Compact, compaction::step_deep(shared)));
-    let due = Task::ALL.iter().filter(|task| !Task::AT_ONCE.contains(task) && **task != Task::Reclaim);
-    for result in deep.chain(due.map(|task| run_task(shared, *task))) {
-        let is_last = matches!(result, Ok(true));
-        note(result);
-        if is_last {
+    let in_turn = deep.chain(in_turn.iter().filter(|task| **task != Task::Reclaim).map(run));
+    let (mut done, mut failed) = (false, None);
+    for (place, result) in at_once.iter().map(run).chain(in_turn).enumerate() {
+        // What fails keeps nothing else from its turn: a sweep may make the room that a compaction lacks.
+        let worked = result.unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            false
+        });
+        done |= worked;
+        if worked && place >= Task::AT_ONCE {
             break;
         }
     }
