@@ -37,7 +37,7 @@ impl KeyRange {
     }
 
     fn is_empty(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| *end <= self.start)
+        self.end.as_ref().is_some_and(|end| !is_below(&self.start, end))
     }
 
     /// The bytes of its two keys.
@@ -47,7 +47,7 @@ impl KeyRange {
 
     /// Whether `key` lies in it.
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.start <= key && self.end.as_ref().is_none_or(|end| key < end)
+        !is_below(key, &self.start) && self.end.as_ref().is_none_or(|end| is_below(key, end))
     }
 
     /// Whether all keys from `first` to `last` lie in it.
@@ -57,13 +57,13 @@ impl KeyRange {
 
     /// Whether a key from `first` to `last` lies in it.
     pub fn meets(&self, first: &[u8], last: &[u8]) -> bool {
-        self.start <= last && self.end.as_ref().is_none_or(|end| first < end)
+        !is_below(last, &self.start) && self.end.as_ref().is_none_or(|end| is_below(first, end))
     }
 
     /// Whether there can be a key in it that lies within `bounds`.
     pub fn overlaps(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
         Self::within(bounds).is_some_and(|other| {
-            let before = |a: &Self, b: &Self| a.end.as_ref().is_some_and(|end| *end <= b.start);
+            let before = |a: &Self, b: &Self| a.end.as_ref().is_some_and(|end| !is_below(&b.start, end));
             !before(self, &other) && !before(&other, self)
         })
     }
@@ -78,7 +78,9 @@ impl KeyRange {
         let (first, last) = self.touched(ranges);
         let Self { mut start, mut end } = self;
         if let Some(touched) = ranges.get(first..last).filter(|touched| !touched.is_empty()) {
-            start = start.min(touched[0].start.clone());
+            if is_below(&touched[0].start, &start) {
+                start = touched[0].start.clone();
+            }
             let furthest = touched[touched.len() - 1].end.clone();
             end = end.zip(furthest).map(|(end, furthest)| end.max(furthest));
         }
@@ -95,14 +97,15 @@ impl KeyRange {
     fn touched(&self, ranges: &[Self]) -> (usize, usize) {
         // Those that end before it begins stay before it, those that begin behind its end stay behind it.
         let first =
-            ranges.partition_point(|range| range.end.as_ref().is_some_and(|other| *other < self.start));
-        let last = ranges.partition_point(|range| self.end.as_ref().is_none_or(|end| range.start <= *end));
+            ranges.partition_point(|range| range.end.as_ref().is_some_and(|end| is_below(end, &self.start)));
+        let last =
+            ranges.partition_point(|range| self.end.as_ref().is_none_or(|end| !is_below(end, &range.start)));
         (first, last.max(first))
     }
 
     /// Whether `key` lies in a range of such a list.
     pub fn any_contains(ranges: &[Self], key: &[u8]) -> bool {
-        let at = ranges.partition_point(|range| range.start <= key);
+        let at = ranges.partition_point(|range| !is_below(key, &range.start));
         at.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(key))
     }
 
@@ -111,12 +114,14 @@ impl KeyRange {
         let own = |bound: Bound<&[u8]>| bound.map(Bytes::copy_from_slice);
         let Some(whole) = Self::within(bounds) else { return Vec::new() };
         let (mut gaps, mut start) = (Vec::new(), own(bounds.0));
-        let first = ranges.partition_point(|range| range.end.as_ref().is_some_and(|end| *end <= whole.start));
+        let ends_before =
+            |range: &Self, key: &[u8]| range.end.as_ref().is_some_and(|end| !is_below(key, end));
+        let first = ranges.partition_point(|range| ends_before(range, &whole.start));
         for range in &ranges[first..] {
-            if whole.end.as_ref().is_some_and(|end| *end <= range.start) {
+            if ends_before(&whole, &range.start) {
                 break;
             }
-            if whole.start < range.start && Self::begins_below(&start, &range.start) {
+            if is_below(&whole.start, &range.start) && Self::begins_below(&start, &range.start) {
                 gaps.push((start, Bound::Excluded(range.start.clone())));
             }
             match &range.end {
@@ -125,7 +130,7 @@ impl KeyRange {
             }
         }
         let left = match (&start, &whole.end) {
-            (Bound::Included(start), Some(end)) => start < end,
+            (Bound::Included(start), Some(end)) => is_below(start, end),
             _ => true,
         };
         if left {
@@ -136,10 +141,16 @@ impl KeyRange {
 
     fn begins_below(start: &Bound<Bytes>, key: &[u8]) -> bool {
         match start {
-            Bound::Included(start) | Bound::Excluded(start) => start < key,
+            Bound::Included(start) | Bound::Excluded(start) => is_below(start, key),
             Bound::Unbounded => !key.is_empty(),
         }
     }
+}
+
+/// Whether `a < b`. No bytes are not compared: an empty key may have no address, and a comparison with that, of which
+/// nothing is read, takes a processor with masked loads (AVX-512) 80 ns, forty times as long as any other.
+fn is_below(a: &[u8], b: &[u8]) -> bool {
+    !b.is_empty() && (a.is_empty() || a < b)
 }
 
 /// The first key behind `key`; `None` if there is none.
