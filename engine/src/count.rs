@@ -238,6 +238,7 @@ impl Below {
         else {
             return Ok(None);
         };
+        let mut tables = self.0.tables.get(&keyspace.0).map(|levels| levels.lookups());
         let mut looked_for = 0;
         while change.entries.next()? {
             looked_for += 1;
@@ -245,7 +246,13 @@ impl Below {
                 return Ok(None);
             }
             let key = change.entries.key();
-            let was = !KeyRange::any_contains(&change.ranges, key) && self.0.get(keyspace, key)?.is_some();
+            let was = if KeyRange::any_contains(&change.ranges, key) {
+                false
+            } else if let Some(found) = self.0.get_in_memtables(keyspace, key)? {
+                found.is_some()
+            } else {
+                tables.as_mut().map_or(Ok(false), |tables| tables.has_row(key))?
+            };
             match (was, !change.entries.is_tombstone()) {
                 (false, true) => length = length.saturating_add(1),
                 (true, false) => length = length.saturating_sub(1),

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use logwood_index::compact::{LARGE_ENTRY_BYTES, level_0_weight};
-use logwood_index::{BlockCache, Direction, KeyRange, MemtableView, Segment};
+use logwood_index::{BlockCache, Direction, KeyRange, MemtableView, Segment, SegmentLookups};
 use logwood_wal::Lsn;
 
 use crate::count::Counts;
@@ -29,6 +29,9 @@ use crate::run::{self, Run, Runs};
 use crate::spill::Spill;
 use crate::sync::Mutex;
 use crate::view::Bounds;
+
+/// What a segment answers.
+type SegmentResult<T> = std::result::Result<T, logwood_index::Error>;
 
 /// What the segments of an open database share: the names of files that nothing refers to any more, waiting to be
 /// removed by background work, and the cache of decompressed blocks.
@@ -158,11 +161,13 @@ impl Table {
         &meta.min_key[..] <= key && key <= &meta.max_key[..]
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> std::result::Result<Option<Option<Bytes>>, logwood_index::Error> {
-        match self.segment.get(key)? {
-            Some(_) if KeyRange::any_contains(&self.hidden, key) => Ok(None),
-            found => Ok(found),
-        }
+    pub(crate) fn get(&self, key: &[u8]) -> SegmentResult<Option<Option<Bytes>>> {
+        Ok(self.segment.get(key)?.filter(|_| !self.hides(key)))
+    }
+
+    /// Whether its entry of a key was deleted with a range.
+    fn hides(&self, key: &[u8]) -> bool {
+        KeyRange::any_contains(&self.hidden, key)
     }
 
     pub(crate) fn overlaps(&self, bounds: Bounds<'_>) -> bool {
@@ -248,26 +253,57 @@ impl Levels {
 
     /// The tables whose keys lie around a key, newest first.
     pub(crate) fn around<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Table>> {
-        let of_level = move |(level, tables): (usize, &'a Vec<Arc<Table>>)| {
-            let at = match level {
-                0 => 0..tables.len(),
-                _ => {
-                    let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
-                    at..tables.len().min(at + 1)
-                }
-            };
-            &tables[at]
-        };
-        self.levels.iter().enumerate().flat_map(of_level).filter(move |table| table.covers(key))
+        let newest = self.levels.first().into_iter().flatten().filter(move |table| table.covers(key));
+        let deeper = self.levels.iter().skip(1).filter_map(move |tables| {
+            let at = tables.partition_point(|table| &table.segment.meta().max_key[..] < key);
+            tables.get(at).filter(|table| &table.segment.meta().min_key[..] <= key)
+        });
+        newest.chain(deeper)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
-        for table in self.around(key) {
-            if let Some(found) = table.get(key)? {
-                return Ok(Some(found));
-            }
+    fn get(&self, key: &[u8]) -> SegmentResult<Option<Option<Bytes>>> {
+        self.around(key).find_map(|table| table.get(key).transpose()).transpose()
+    }
+
+    /// For looking up keys that ascend.
+    pub(crate) fn lookups(&self) -> LevelLookups<'_> {
+        // One walk through each table of level 0, newest first, and one through each level below.
+        let (newest, deeper) = self.levels.split_at(self.levels.len().min(1));
+        let walks = newest.iter().flat_map(|tables| tables.chunks(1)).chain(deeper.iter().map(Vec::as_slice));
+        LevelLookups(walks.map(|rest| Walk { rest, lookups: None }).collect())
+    }
+}
+
+/// Looks for one key after another, which ascend, in the tables of a keyspace: cheaper than a get for each, as it goes on
+/// where it was.
+pub(crate) struct LevelLookups<'v>(Vec<Walk<'v>>);
+
+/// A walk through disjoint tables.
+struct Walk<'v> {
+    /// Those that are not passed.
+    rest: &'v [Arc<Table>],
+    /// In the first of them.
+    lookups: Option<SegmentLookups>,
+}
+
+impl LevelLookups<'_> {
+    /// Whether there is a row of a key.
+    pub(crate) fn has_row(&mut self, key: &[u8]) -> SegmentResult<bool> {
+        let found = self.0.iter_mut().find_map(|walk| walk.has_row(key).transpose());
+        Ok(found.transpose()?.unwrap_or(false))
+    }
+}
+
+impl Walk<'_> {
+    fn has_row(&mut self, key: &[u8]) -> SegmentResult<Option<bool>> {
+        let ends_before = |table: &Arc<Table>| &table.segment.meta().max_key[..] < key;
+        if self.rest.first().is_some_and(ends_before) {
+            self.rest = &self.rest[self.rest.partition_point(ends_before)..];
+            self.lookups = None;
         }
-        Ok(None)
+        let Some(table) = self.rest.first() else { return Ok(None) };
+        let lookups = self.lookups.get_or_insert_with(|| table.segment.lookups());
+        Ok(lookups.has_row(key)?.filter(|_| !table.hides(key)))
     }
 }
 
@@ -346,23 +382,32 @@ impl Version {
     }
 
     pub(crate) fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        for (memtable, spill) in self.places() {
-            if let Some(entry) = memtable.get(keyspace.0, key) {
-                return Ok(entry.value);
-            }
-            if let Some(spill) = spill
-                && let Some(found) = spill.get(keyspace.0, key)?
-            {
-                return Ok(found);
-            }
-            if memtable.hides(keyspace.0, key) {
-                return Ok(None);
-            }
+        if let Some(found) = self.get_in_memtables(keyspace, key)? {
+            return Ok(found);
         }
         match self.tables.get(&keyspace.0) {
             Some(levels) => Ok(levels.get(key)?.flatten()),
             None => Ok(None),
         }
+    }
+
+    /// What the memtables, with what was written ahead of their commits, say of a key: nothing, its value, or that it has
+    /// none.
+    pub(crate) fn get_in_memtables(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        for (memtable, spill) in self.places() {
+            if let Some(entry) = memtable.get(keyspace.0, key) {
+                return Ok(Some(entry.value));
+            }
+            if let Some(spill) = spill
+                && let Some(found) = spill.get(keyspace.0, key)?
+            {
+                return Ok(Some(found));
+            }
+            if memtable.hides(keyspace.0, key) {
+                return Ok(Some(None));
+            }
+        }
+        Ok(None)
     }
 
     /// Appends the sorted runs that hold rows of a range, newest first, as far as they are not in `hidden`.

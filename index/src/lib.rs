@@ -53,6 +53,6 @@ pub use key_range::KeyRange;
 pub use memtable::{Memtable, MemtableEntries, MemtableView};
 pub use merge::{Chain, Direction, Entries, Merge};
 pub use segment::{
-    BlockCache, BlockCacheStats, Compression, LostKeys, Segment, SegmentEntries, SegmentMeta, SegmentOptions,
-    SegmentRemains, SegmentWriter, Value,
+    BlockCache, BlockCacheStats, Compression, LostKeys, Segment, SegmentEntries, SegmentLookups, SegmentMeta,
+    SegmentOptions, SegmentRemains, SegmentWriter, Value,
 };

@@ -178,6 +178,9 @@ impl Memtable {
 impl MemtableView {
     /// The entry of a key. `None`: the key was not touched; older data may have it.
     pub fn get(&self, keyspace: u32, key: &[u8]) -> Option<Entry> {
+        if self.tree.is_empty() {
+            return None;
+        }
         with_keyspace(keyspace, key, |key| {
             self.tree.get(key).map(|entry| Entry { lsn: entry.lsn(), value: entry.value() })
         })

@@ -45,6 +45,7 @@ mod format;
 mod hash;
 mod header;
 mod index;
+mod lookups;
 mod reader;
 mod remains;
 mod scan;
@@ -57,6 +58,7 @@ pub use footer::SegmentMeta;
 pub use format::{
     BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION,
 };
+pub use lookups::SegmentLookups;
 pub use reader::{Segment, Value};
 pub use remains::{Entry, LostKeys, SegmentRemains};
 pub use scan::SegmentEntries;

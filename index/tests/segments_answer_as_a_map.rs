@@ -122,6 +122,11 @@ proptest! {
             let lent = segment.find_expected(key).unwrap().map(|value| value.map(|value| value.to_vec()));
             prop_assert_eq!(lent, found);
         }
+        // In the order of the keys, and then in any.
+        let mut lookups = segment.lookups();
+        for key in map.keys().chain(&asked) {
+            prop_assert_eq!(lookups.has_row(key).unwrap(), map.get(key).map(Option::is_some), "key {:?}", key);
+        }
         for bounds in &bounds {
             let mut expected: Vec<_> = map.clone().into_iter().filter(|(key, _)| within(key, bounds)).collect();
             prop_assert_eq!(&scanned(&segment, bounds, Direction::Forward), &expected, "{:?}", bounds);

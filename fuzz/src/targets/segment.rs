@@ -35,6 +35,8 @@ pub fn segment_file(data: &[u8]) {
     let (forward, whole) = scan(&segment, Direction::Forward);
     let (mut backward, whole_backward) = scan(&segment, Direction::Backward);
     let got: Vec<_> = forward.iter().take(64).map(|(key, _)| segment.find_expected(key)).collect();
+    let mut lookups = segment.lookups();
+    let looked_up: Vec<_> = forward.iter().map(|(key, _)| lookups.has_row(key)).collect();
     if segment.verify().is_err() {
         return;
     }
@@ -46,6 +48,9 @@ pub fn segment_file(data: &[u8]) {
         let got = got.map(|got| got.map(|got| got.as_deref().map(<[u8]>::to_vec)));
         let scanned = Some(value.as_deref().map(<[u8]>::to_vec));
         assert!(got.is_ok_and(|got| got == scanned), "{key:?} is got as it was scanned");
+    }
+    for (looked_up, (key, value)) in looked_up.into_iter().zip(&forward) {
+        assert_eq!(looked_up.ok().flatten(), Some(value.is_some()), "{key:?} is looked up as it was scanned");
     }
     assert_eq!(forward.len() as u64, segment.meta().entries);
     let deleted = forward.iter().filter(|(_, value)| value.is_none()).count();
@@ -99,9 +104,14 @@ fn damaged(entries: &Rows, written: &[u8], data: &[u8]) {
         return;
     };
     let segment = Arc::new(segment);
+    let mut lookups = segment.lookups();
     for (key, value) in entries {
         match segment.get(key) {
             Ok(got) => assert_eq!(got.as_ref(), Some(value), "{key:?} is not as it was written"),
+            Err(error) => assert!(!intact, "{error}"),
+        }
+        match lookups.has_row(key) {
+            Ok(found) => assert_eq!(found, Some(value.is_some()), "{key:?} is not as it was written"),
             Err(error) => assert!(!intact, "{error}"),
         }
     }

@@ -130,8 +130,13 @@ pub(super) struct Entry<'a> {
 
 /// Loads the lines that hold the heads and offsets of most blocks, all at once. A search would wait for the first one
 /// alone, because where the heads begin and end is said there.
+pub(super) fn touch_heads(bytes: &[u8]) {
+    touch(&bytes[..bytes.len().min(TOUCHED_LINES * LINE_BYTES)]);
+}
+
+/// Loads all lines at once.
 pub(super) fn touch(bytes: &[u8]) {
-    let lines = bytes.iter().step_by(LINE_BYTES).take(TOUCHED_LINES);
+    let lines = bytes.iter().step_by(LINE_BYTES);
     black_box(lines.fold(0, |all, byte| all ^ byte));
 }
 
@@ -197,7 +202,26 @@ impl<'a> Block<'a> {
     pub(super) fn find(&self, key: &[u8]) -> Result<Option<Entry<'a>>, Reason> {
         let Some(suffix) = key.strip_prefix(self.prefix) else { return Ok(None) };
         let head = head_of(suffix);
-        let at = self.heads_below(head);
+        self.find_behind(suffix, head, self.heads_below(head))
+    }
+
+    /// As [`find`](Self::find), from `place` on, where the search for a key nearby ended, and where this one ends then.
+    pub(super) fn find_near(&self, key: &[u8], place: &mut usize) -> Result<Option<Entry<'a>>, Reason> {
+        let Some(suffix) = key.strip_prefix(self.prefix) else { return Ok(None) };
+        let head = head_of(suffix);
+        let is_below =
+            |at: usize| self.heads.get(at).is_some_and(|member| u64::from_be_bytes(*member) < head);
+        if *place > 0 && !is_below(*place - 1) {
+            *place = 0;
+        }
+        while is_below(*place) {
+            *place += 1;
+        }
+        self.find_behind(suffix, head, *place)
+    }
+
+    /// The entry of this suffix and head, where the first `at` heads are below.
+    fn find_behind(&self, suffix: &[u8], head: u64, at: usize) -> Result<Option<Entry<'a>>, Reason> {
         match self.heads.get(at) {
             Some(found) if u64::from_be_bytes(*found) == head => {}
             _ => return Ok(None),
@@ -296,7 +320,9 @@ impl Entry<'_> {
     fn cmp_equal_head(&self, suffix: &[u8]) -> Ordering {
         // Equal heads of which one is filled up: the shorter key is the beginning of the longer one.
         let by_length = self.suffix_bytes.min(HEAD_BYTES).cmp(&suffix.len().min(HEAD_BYTES));
-        by_length.then_with(|| self.rest.cmp(suffix.get(HEAD_BYTES..).unwrap_or_default()))
+        // A suffix that is all head has nothing to compare.
+        let rest = || suffix.get(HEAD_BYTES..).map_or(Ordering::Equal, |rest| self.rest.cmp(rest));
+        by_length.then_with(rest)
     }
 
     /// What no search looks at, but a writer always does: zeros behind a short head, nothing behind a tombstone.

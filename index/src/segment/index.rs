@@ -172,6 +172,19 @@ impl Index {
         }
     }
 
+    /// Whether [`locate`](Self::locate) finds this block for `key`.
+    pub(super) fn belongs(&self, key: &[u8], block: usize) -> bool {
+        let suffix = key.get(self.prefix_bytes..).unwrap_or_default();
+        let head = head_of(suffix);
+        let reaches = |block: usize| {
+            self.heads.get(block).is_some_and(|separator| {
+                *separator < head || *separator == head && self.separator(block) <= suffix
+            })
+        };
+        // The first separator is empty.
+        (block == 0 || reaches(block)) && !reaches(block + 1)
+    }
+
     /// How many heads are not above `head`.
     fn heads_up_to(&self, head: u64) -> usize {
         let group = self.top.partition_point(|top| *top <= head).saturating_sub(1) * FANOUT;

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    SegmentEntries, SegmentMeta,
+    SegmentEntries, SegmentLookups, SegmentMeta,
     block::{self, Block, Entry},
     cache::BlockCache,
     codec::{codec_bit, codec_of, missing_for, unpack},
@@ -185,6 +185,12 @@ impl Segment {
         SegmentEntries::new(Arc::clone(self), bounds, direction)
     }
 
+    /// For looking up one key after another, in any order. Keys that ascend cost little: those of one block are looked
+    /// for behind each other there, and no filter is asked.
+    pub fn lookups(self: &Arc<Self>) -> SegmentLookups {
+        SegmentLookups::new(Arc::clone(self))
+    }
+
     /// About how many entries lie within `bounds`, counted in whole blocks: all, if the index is damaged. Reads nothing
     /// but the index.
     pub fn estimate_entries(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> u64 {
@@ -267,7 +273,7 @@ impl Segment {
         let Blocks { index, sound } = self.blocks()?;
         let bytes = &self.bytes[index.range(number)];
         if self.footer.codecs.unwrap_or(0) == 0 {
-            block::touch(bytes);
+            block::touch_heads(bytes);
         }
         // Relaxed is enough: the bit says only that these bytes, which never change, were seen to be sound.
         let (word, bit) = (&sound[number / 64], 1 << (number % 64));
