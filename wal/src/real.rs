@@ -58,7 +58,8 @@ impl RealDisk {
 }
 
 /// Creates the directory and every missing parent, each made durable in the directory that holds it. The last
-/// that stood already is synced there too: an earlier attempt may have ended between the two steps.
+/// that stood already is synced there too, if it is empty: an earlier attempt may have ended between the two steps.
+/// What is in a directory was put there after both.
 fn create_durably(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -70,6 +71,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
     }
     match fs::create_dir(path) {
         Ok(()) => sync_directory(parent),
+        Err(_) if holds_anything(path) => Ok(()),
         Err(_) if path.exists() => match sync_directory(parent) {
             // A directory that stands under a parent we may not read was made by someone else, long ago.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -77,6 +79,10 @@ fn create_durably(path: &Path) -> io::Result<()> {
         },
         Err(error) => Err(error),
     }
+}
+
+fn holds_anything(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
