@@ -8,6 +8,8 @@ use bytes::Bytes;
 use logwood_index::{Compression, Direction, Entries, Error, Segment, SegmentOptions, SegmentWriter};
 use proptest::{collection, prelude::*};
 
+const HEADER_BYTES: usize = 28;
+
 type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 fn sample(entries: u32) -> Map {
@@ -43,7 +45,10 @@ fn reads_are_right_or_refused(segment: &Arc<Segment>, map: &Map) -> usize {
     for (key, value) in map {
         match segment.get(key) {
             Ok(found) => assert_eq!(found.map(|value| value.map(Vec::from)).as_ref(), Some(value)),
-            Err(error) => refused += usize::from(offset(&error) > 0),
+            Err(error) => {
+                offset(&error);
+                refused += 1;
+            }
         }
     }
     refused
@@ -66,14 +71,15 @@ fn flipped_bytes_are_reported(map: &Map, file: &[u8]) {
     for at in 0..file.len() {
         let mut bad = file.to_vec();
         bad[at] ^= 1 << (at % 8);
-        let in_index = (index_start..index_end).contains(&at);
+        let leads_to_all = at < HEADER_BYTES || (index_start..index_end).contains(&at);
         let reported = match open(bad) {
             Err(error) => offset(&error),
             Ok(segment) => {
                 let refused = reads_are_right_or_refused(&segment, map);
-                match in_index {
-                    true => assert_eq!(refused, map.len(), "byte {at}: nothing is found without the index"),
-                    false => assert!(refused < 15, "byte {at}: {refused} keys lost to one block"),
+                if leads_to_all {
+                    assert_eq!(refused, map.len(), "byte {at}: nothing is found without header and index");
+                } else {
+                    assert!(refused < 15, "byte {at}: {refused} keys lost to one block");
                 }
                 offset(&segment.verify().unwrap_err())
             }
@@ -96,12 +102,17 @@ fn every_cut_and_every_addition_is_reported() {
     offset(&open([&file[..], &file[..]].concat()).unwrap_err());
 }
 
+/// Where the tail begins, and the footer.
+fn footer_of(file: &[u8]) -> (usize, usize) {
+    let tail = file.len() - 16;
+    (tail, tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize)
+}
+
 /// Neither is damaged: a newer version of the library, or one built with the feature, reads it.
 #[test]
 fn codecs_that_are_not_there_are_named_at_opening() {
     let mut file = written_by(&sample(40), Compression::Lz4);
-    let tail = file.len() - 16;
-    let footer = tail - u32::from_le_bytes(file[tail..tail + 4].try_into().unwrap()) as usize;
+    let (tail, footer) = footer_of(&file);
     assert_eq!(file[footer + 16], 1, "LZ4 alone");
     for (codecs, is_there) in [(1, true), (3, cfg!(feature = "zstd")), (5, false), (0xFF, false)] {
         file[footer + 16] = codecs;
@@ -126,6 +137,13 @@ fn an_unknown_version_is_named() {
     file[8] = 4;
     let crc = crc32fast::hash(&file[..16]);
     file[16..20].copy_from_slice(&crc.to_le_bytes());
+    let contradictory = open(file.clone()).unwrap();
+    assert_eq!(offset(&contradictory.get(b"package/0001").unwrap_err()), 0);
+
+    let (tail, footer) = footer_of(&file);
+    file[footer] = 4;
+    let crc = crc32fast::hash(&file[footer..tail + 4]);
+    file[tail + 4..tail + 8].copy_from_slice(&crc.to_le_bytes());
     let error = open(file).unwrap_err();
     assert!(matches!(error, Error::Version { found: 4, supported: 3, .. }), "{error}");
 }

@@ -8,15 +8,16 @@ use bytes::Bytes;
 /// The whole file as it is now. Only for files that are written once: segments, not the live log.
 #[cfg(unix)]
 pub(crate) fn map(file: &File) -> io::Result<Bytes> {
+    let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     // Some kernels refuse an empty mapping.
-    if file.metadata()?.len() == 0 {
+    if bytes == 0 {
         return Ok(Bytes::new());
     }
-    // SAFETY: `Mmap::map` asks that the file be not modified while it is mapped. `Disk::map` is documented for
+    // SAFETY: `MmapOptions::map` asks that the file be not modified while it is mapped. `Disk::map` is documented for
     // files that are never written again; the engine maps segments, graph files and objects, each of which it
     // writes once under a name of its own, syncs, and then only ever removes, which leaves mappings whole.
     // Another process that writes into the store's directory breaks this, as it breaks every other rule.
-    let mapping = unsafe { memmap2::Mmap::map(file) }?;
+    let mapping = unsafe { memmap2::MmapOptions::new().len(bytes).map(file) }?;
     Ok(Bytes::from_owner(mapping))
 }
 

@@ -28,15 +28,15 @@ use crate::{Direction, Error};
 
 /// A segment, open for reading by any number of threads.
 ///
-/// Opening checks header and footer, so that it takes no longer for a larger segment; index, filter and each block are
-/// checked when they are first touched. A damaged index is an error for all keys of the segment, a damaged block for
-/// the keys in it, and only for them. A damaged filter is passed over by gets (the blocks know better) and reported by
+/// Opening checks the footer, so that it takes no longer for a larger segment; header and index, filter and each block
+/// are checked when they are first touched. A damaged header or index is an error for all keys of the segment, a damaged
+/// block for the keys in it, and only for them. A damaged filter is passed over by gets (the blocks know better) and reported by
 /// [`verify`](Self::verify).
 pub struct Segment {
     pub(super) bytes: Bytes,
     label: String,
     pub(super) footer: Footer,
-    blocks: OnceLock<Result<Blocks, Reason>>,
+    blocks: OnceLock<Result<Blocks, (u64, Reason)>>,
     /// `None` inside: there is none that could be used.
     filter: OnceLock<Option<Filter>>,
     /// Where decompressed blocks are kept, and the segment's number there.
@@ -70,6 +70,10 @@ impl Deref for Value<'_> {
     }
 }
 
+fn is_known(version: u32) -> bool {
+    (VERSION_WITHOUT_IDENTITY..=VERSION).contains(&version)
+}
+
 /// The value in this place of a decompressed block. A small one is copied: whoever keeps it would keep all of the block.
 pub(super) fn owned(block: &Bytes, range: Range<usize>) -> Bytes {
     if range.len() < block.len() / 4 { Bytes::copy_from_slice(&block[range]) } else { block.slice(range) }
@@ -95,25 +99,25 @@ impl Segment {
     /// Opens the segment in `bytes`; `label` names it in errors.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if header or footer are not what a writer wrote, [`Error::Version`] if the file is of a version
-    /// unknown here, [`Error::Codec`] if it has blocks that this build cannot decompress.
+    /// [`Error::Corrupt`] if the footer is not what a writer wrote, [`Error::Version`] if the file is of a version unknown
+    /// here, [`Error::Codec`] if it has blocks that this build cannot decompress.
     pub fn open(bytes: Bytes, label: impl Into<String>) -> Result<Self, Error> {
         let label = label.into();
-        let corrupt = |(offset, reason)| Error::Corrupt { file: label.clone(), offset, reason };
-        let header = Header::decode(&bytes).map_err(|reason| corrupt((0, reason)))?;
-        if !(VERSION_WITHOUT_IDENTITY..=VERSION).contains(&header.version) {
-            return Err(Error::Version { file: label, found: header.version, supported: VERSION });
-        }
-        let footer = Footer::decode(&bytes).map_err(corrupt)?;
+        let footer = match Footer::decode(&bytes) {
+            Ok(footer) => footer,
+            // What the file is, if it is no segment that is known here, its header tells.
+            Err((offset, reason)) => {
+                return Err(match Header::decode(&bytes) {
+                    Ok(Header { version, .. }) if !is_known(version) => {
+                        Error::Version { file: label, found: version, supported: VERSION }
+                    }
+                    Ok(_) => Error::Corrupt { file: label, offset, reason },
+                    Err(reason) => Error::Corrupt { file: label, offset: 0, reason },
+                });
+            }
+        };
         if let Some(missing) = missing_for(footer.codecs.unwrap_or(0)) {
             return Err(Error::Codec { file: label, missing });
-        }
-        let Footer { meta, footer_start, .. } = &footer;
-        if meta.keyspace != header.keyspace {
-            return Err(corrupt((*footer_start, "header and footer name different keyspaces")));
-        }
-        if meta.identity != header.identity {
-            return Err(corrupt((HEADER_BYTES as u64, "header and footer name different identities")));
         }
         let (blocks, filter) = (OnceLock::new(), OnceLock::new());
         Ok(Self { bytes, label, footer, blocks, filter, cache: None })
@@ -299,17 +303,35 @@ impl Segment {
 
     fn blocks(&self) -> Result<&Blocks, Error> {
         let blocks = self.blocks.get_or_init(|| self.read_blocks());
-        blocks.as_ref().map_err(|reason| self.corrupt(self.footer.index_start, reason))
+        blocks.as_ref().map_err(|(offset, reason)| self.corrupt(*offset, reason))
     }
 
     #[cold]
-    fn read_blocks(&self) -> Result<Blocks, Reason> {
+    fn read_blocks(&self) -> Result<Blocks, (u64, Reason)> {
+        self.check_header()?;
         let Footer { meta, blocks, index_start, filter_start, .. } = &self.footer;
         let part = self.bytes.slice(*index_start as usize..*filter_start as usize);
         let prefix_bytes = common_prefix(&meta.min_key, &meta.max_key);
-        let index = Index::decode(&part, self.place(*index_start), *blocks, prefix_bytes)?;
+        let index = Index::decode(&part, self.place(*index_start), *blocks, prefix_bytes)
+            .map_err(|reason| (*index_start, reason))?;
         let sound = (0..index.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Ok(Blocks { index, sound })
+    }
+
+    /// Not when the segment is opened: that would be a page more to fetch.
+    fn check_header(&self) -> Result<(), (u64, Reason)> {
+        let Footer { meta, footer_start, .. } = &self.footer;
+        let header = Header::decode(&self.bytes).map_err(|reason| (0, reason))?;
+        if !is_known(header.version) {
+            return Err((0, "the header is of an unknown version, the footer is not"));
+        }
+        if meta.keyspace != header.keyspace {
+            return Err((*footer_start, "header and footer name different keyspaces"));
+        }
+        if meta.identity != header.identity {
+            return Err((HEADER_BYTES as u64, "header and footer name different identities"));
+        }
+        Ok(())
     }
 
     fn place(&self, offset: u64) -> Place {
