@@ -83,12 +83,16 @@ pub(crate) fn len(
             count
         }
     };
-    let mut below = Below::tables(version);
     let active = Frozen::new(version.active.clone());
-    for frozen in version.frozen.iter().rev().chain([&active]) {
-        let change = Change::of(frozen, keyspace);
-        length = below.changed(change, keyspace, length, Limits::NONE)?.unwrap_or(length);
-        below = below.with(frozen);
+    let mut newer =
+        version.frozen.iter().rev().chain([&active]).filter(|frozen| !frozen.is_empty()).peekable();
+    if newer.peek().is_some() {
+        let mut below = Below::tables(version);
+        for frozen in newer {
+            let change = Change::of(frozen, keyspace);
+            length = below.changed(change, keyspace, length, Limits::NONE)?.unwrap_or(length);
+            below = below.with(frozen);
+        }
     }
     lengths.set(keyspace, version.lsn, length);
     Ok(length)

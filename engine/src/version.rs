@@ -328,6 +328,11 @@ impl Frozen {
         Self { lsn: memtable.max_lsn(), memtable, spill: Spill::default() }
     }
 
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.memtable.is_empty() && self.spill.is_empty()
+    }
+
     /// The keyspaces of which it has rows, ascending.
     pub(crate) fn keyspaces(&self) -> BTreeSet<u32> {
         self.memtable.keyspaces().into_iter().chain(self.spill.keyspaces()).collect()
