@@ -31,8 +31,8 @@ use crate::write_set::WriteSet;
 /// Live rows in a version's tables, by keyspace.
 pub(crate) type Counts = BTreeMap<u32, u64>;
 
-/// Rows that a flush looks for at most to keep a count for which nobody has asked since the flush before: each of them is a
-/// get, and commits may wait for the flush. Beyond it the count is given up.
+/// Rows that a flush looks for at most to keep a count for which nobody has asked since the flush before: each of them is
+/// looked up, and commits may wait for the flush. Beyond it the count is given up.
 const UNASKED_ROWS_MAX: u64 = 4_096;
 /// Rows that a flush reads at most to count what deleted ranges took away. Beyond it the count is given up.
 const FLUSH_ROWS_MAX: u64 = 1_000_000;

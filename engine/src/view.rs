@@ -36,7 +36,7 @@ pub trait View: sealed::Sealed {
     /// How many rows a keyspace has.
     ///
     /// The first time they may have to be read. From then on the count of what is in segments is kept, across closing
-    /// and opening, and what was not flushed yet is counted once a commit, at the cost of a get a row.
+    /// and opening, and what was not flushed yet is counted once a commit, at the cost of looking each of these rows up.
     ///
     /// To a transaction the rows of the whole keyspace count as read. Additions to counters that it makes are counted
     /// no more than they are in a range.
