@@ -243,14 +243,18 @@ impl Below {
             return Ok(None);
         };
         let mut tables = self.0.tables.get(&keyspace.0).map(|levels| levels.lookups());
-        let mut looked_for = 0;
+        let (mut looked_for, mut ranges) = (0, &change.ranges[..]);
         while change.entries.next()? {
             looked_for += 1;
             if looked_for > limits.looked_for {
                 return Ok(None);
             }
             let key = change.entries.key();
-            let was = if KeyRange::any_contains(&change.ranges, key) {
+            // Both ascend.
+            while ranges.first().is_some_and(|range| range.ends_before(key)) {
+                ranges = &ranges[1..];
+            }
+            let was = if ranges.first().is_some_and(|range| range.contains(key)) {
                 false
             } else if let Some(found) = self.0.get_in_memtables(keyspace, key)? {
                 found.is_some()

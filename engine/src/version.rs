@@ -270,6 +270,7 @@ impl Levels {
         // One walk through each table of level 0, newest first, and one through each level below.
         let (newest, deeper) = self.levels.split_at(self.levels.len().min(1));
         let walks = newest.iter().flat_map(|tables| tables.chunks(1)).chain(deeper.iter().map(Vec::as_slice));
+        let walks = walks.filter(|rest| !rest.is_empty());
         LevelLookups(walks.map(|rest| Walk { rest, lookups: None }).collect())
     }
 }

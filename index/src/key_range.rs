@@ -37,7 +37,7 @@ impl KeyRange {
     }
 
     fn is_empty(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| !is_below(&self.start, end))
+        self.ends_before(&self.start)
     }
 
     /// The bytes of its two keys.
@@ -48,6 +48,11 @@ impl KeyRange {
     /// Whether `key` lies in it.
     pub fn contains(&self, key: &[u8]) -> bool {
         !is_below(key, &self.start) && self.end.as_ref().is_none_or(|end| is_below(key, end))
+    }
+
+    /// Whether `key` lies behind it.
+    pub fn ends_before(&self, key: &[u8]) -> bool {
+        self.end.as_ref().is_some_and(|end| !is_below(key, end))
     }
 
     /// Whether all keys from `first` to `last` lie in it.
@@ -62,10 +67,8 @@ impl KeyRange {
 
     /// Whether there can be a key in it that lies within `bounds`.
     pub fn overlaps(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
-        Self::within(bounds).is_some_and(|other| {
-            let before = |a: &Self, b: &Self| a.end.as_ref().is_some_and(|end| !is_below(&b.start, end));
-            !before(self, &other) && !before(&other, self)
-        })
+        Self::within(bounds)
+            .is_some_and(|other| !self.ends_before(&other.start) && !other.ends_before(&self.start))
     }
 
     /// The same as bounds.
