@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use logwood_index::compact::{Compaction, CompactionOptions, SegmentInfo, choose, choose_full};
+use logwood_index::compact::{
+    Compaction, CompactionOptions, SegmentInfo, choose, choose_full, is_worth_a_flush,
+};
 use logwood_index::{Direction, Merge};
 
 use crate::error::{Error, Result};
@@ -39,9 +41,10 @@ fn at_leisure(options: &CompactionOptions) -> CompactionOptions {
     CompactionOptions { dead_part: DEAD_PART_IDLE, ..*options }
 }
 
-/// Whether so many bytes of a keyspace are to be got back at leisure, `total` being those of its segments.
-pub(crate) fn is_worth_it_at_leisure(shared: &Shared, dead: u64, total: u64) -> bool {
-    at_leisure(&options(shared)).is_too_much(dead, total)
+/// Whether a keyspace of which so many more bytes are no longer valid, once a memtable is flushed, is then to be merged at
+/// leisure.
+pub(crate) fn is_worth_a_flush_at_leisure(shared: &Shared, levels: &Levels, more_dead: u64) -> bool {
+    is_worth_a_flush(&infos(levels), more_dead, &at_leisure(&options(shared)))
 }
 
 fn options(shared: &Shared) -> CompactionOptions {

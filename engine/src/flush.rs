@@ -72,56 +72,68 @@ pub(crate) fn step_within_merge(shared: &Arc<Shared>, manifest: &mut Manifest) -
     Ok(())
 }
 
-/// The memtable that was last looked through at leisure, and its deletions then.
+/// What was found when a memtable was last looked through at leisure.
 #[derive(Debug, Default)]
-pub(crate) struct LookedThrough(Mutex<(u64, u64)>);
+pub(crate) struct LookedThrough(Mutex<Looked>);
+
+#[derive(Debug, Default)]
+struct Looked {
+    memtable: u64,
+    /// The memtable's deletions then.
+    deletions: u64,
+    /// Rows deleted one by one, by keyspace.
+    rows: BTreeMap<u32, u64>,
+}
 
 impl LookedThrough {
-    /// Whether another of each 64 rows of a memtable may be a deletion since: then it is to be looked through. A program
-    /// that does the background work after each commit would look through all of it each time otherwise.
-    fn is_due(&self, version: &Version) -> bool {
+    /// About how many rows of each keyspace the memtable deletes one by one.
+    ///
+    /// It is looked through again when another of each 64 of its rows may be a deletion since: a program that does the
+    /// background work after each commit would look through all of it each time otherwise.
+    fn rows_deleted(&self, version: &Version) -> Result<BTreeMap<u32, u64>> {
         let mut last = self.0.lock();
-        let before = if last.0 == version.memtable { last.1 } else { 0 };
-        let deletions = version.active.deletions();
-        let is_due = deletions > before + version.active.entry_count() as u64 / 64;
-        if is_due {
-            *last = (version.memtable, deletions);
+        if last.memtable != version.memtable {
+            *last = Looked { memtable: version.memtable, ..Looked::default() };
         }
-        is_due
+        let memtable = &version.active;
+        let deletions = memtable.deletions();
+        if deletions > last.deletions + memtable.entry_count() as u64 / 64 {
+            let count = |number: u32| Ok((number, count_tombstones(memtable, number)?));
+            last.rows = memtable.keyspaces().into_iter().map(count).collect::<Result<_>>()?;
+            last.deletions = deletions;
+        }
+        Ok(last.rows.clone())
     }
+}
+
+fn count_tombstones(memtable: &MemtableView, number: u32) -> Result<u64> {
+    let mut rows = memtable.scan(number, ALL, Direction::Forward);
+    let mut tombstones = 0;
+    while rows.next()? {
+        tombstones += u64::from(rows.is_tombstone());
+    }
+    Ok(tombstones)
 }
 
 /// Flushes at leisure what takes so much away that its space is worth getting back. Says whether there was such.
 pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
     let version = shared.published.current();
-    let with_rows = shared.background.looked_through.is_due(&version);
+    let rows_deleted = shared.background.looked_through.rows_deleted(&version)?;
     for number in [version.active.keyspaces(), version.active.keyspaces_with_ranges()].concat() {
         let Some(levels) = version.tables.get(&number) else { continue };
         let metas = || levels.tables().map(|table| table.segment.meta());
         let (entries, bytes): (u64, u64) =
             (metas().map(|meta| meta.entries).sum(), metas().map(|meta| meta.bytes).sum());
-        let dead =
-            taken_away(&version.active, number, levels, with_rows)?.min(entries) * (bytes / entries.max(1));
-        if compaction::is_worth_it_at_leisure(shared, dead, bytes) {
+        let ranges = version.active.ranges(number, ALL);
+        let in_ranges: u64 = levels.tables().map(|table| table.taken_by(&ranges)).sum();
+        let dead = rows_deleted.get(&number).map_or(0, |rows| *rows) + in_ranges;
+        let dead_bytes = dead.min(entries) * (bytes / entries.max(1));
+        if compaction::is_worth_a_flush_at_leisure(shared, levels, dead_bytes) {
             shared.writer()?.with(|_, committer| committer.freeze());
             return step(shared);
         }
     }
     Ok(false)
-}
-
-/// About how many entries of tables a memtable takes away: by its ranges, and, for the price of reading it, its rows.
-fn taken_away(memtable: &MemtableView, number: u32, levels: &Levels, with_rows: bool) -> Result<u64> {
-    let mut rows = memtable.scan(number, ALL, Direction::Forward);
-    let mut rows_deleted = 0;
-    while with_rows && rows.next()? {
-        rows_deleted += u64::from(rows.is_tombstone());
-    }
-    let ranges = memtable.ranges(number, ALL);
-    let within = |range: &KeyRange| -> u64 {
-        levels.tables().map(|table| table.segment.estimate_entries(range.bounds())).sum()
-    };
-    Ok(rows_deleted + ranges.iter().map(within).sum::<u64>())
 }
 
 /// Whether level 0 of a keyspace is to be merged before it takes more of it.
@@ -393,18 +405,23 @@ mod tests {
         let rows = db.keyspace("rows").unwrap();
         db.transact(|tx| (0..640u16).try_for_each(|key| tx.put(rows, &key.to_be_bytes(), b""))).unwrap();
         let looked_through = LookedThrough::default();
-        let mut looks = Vec::new();
+        let found = || {
+            let by_keyspace = looked_through.rows_deleted(&db.shared.published.current()).unwrap();
+            by_keyspace.get(&rows.0).copied().unwrap_or(0)
+        };
+        let mut looks = 0;
         for key in 0..100u16 {
+            let before = found();
             db.transact(|tx| tx.delete(rows, &key.to_be_bytes())).unwrap();
-            if looked_through.is_due(&db.shared.published.current()) {
-                looks.push(key);
-            }
+            let deleted = u64::from(key) + 1;
+            assert!(found() <= deleted && deleted < found() + 640 / 64 + 2, "{} of {deleted}", found());
+            looks += u32::from(found() > before);
         }
-        assert!((8..=10).contains(&looks.len()) && looks[0] <= 11, "{looks:?}");
+        assert!((8..=10).contains(&looks), "{looks}");
         // Another one, in which everything is a deletion.
         db.flush().unwrap();
+        assert_eq!(found(), 0);
         db.transact(|tx| tx.delete(rows, b"key")).unwrap();
-        assert!(looked_through.is_due(&db.shared.published.current()));
-        assert!(!looked_through.is_due(&db.shared.published.current()));
+        assert_eq!(found(), 1);
     }
 }

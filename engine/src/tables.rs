@@ -131,6 +131,17 @@ impl Table {
         Some((clipped, left))
     }
 
+    /// About how many more of its entries than are hidden a deletion of these ranges, ascending, takes away.
+    pub(crate) fn taken_by(&self, ranges: &[KeyRange]) -> u64 {
+        let Some((clipped, left)) = self.without(ranges) else { return 0 };
+        let left: u64 = left.iter().map(|range| self.segment.estimate_entries(range.bounds())).sum();
+        let hidden = match clipped {
+            Clipped::To(table) => table.hidden_entries() + left,
+            Clipped::Gone => self.segment.meta().entries,
+        };
+        hidden.saturating_sub(self.hidden_entries())
+    }
+
     /// What the deletion of a range makes of it: nothing if it does not concern it.
     pub(crate) fn without_all(&self, range: &KeyRange) -> Option<Clipped> {
         let SegmentMeta { min_key, max_key, .. } = self.segment.meta();

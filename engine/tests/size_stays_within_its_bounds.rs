@@ -84,6 +84,17 @@ impl Churn {
         keys.iter().for_each(|key| drop(self.model.remove(key)));
     }
 
+    /// Deletes so many rows as a range, from there on.
+    fn delete_range(&mut self, at: u64, rows: u64) {
+        let mut from = self.model.keys().skip(at as usize);
+        let (start, end) = (from.next().unwrap().clone(), from.nth(rows as usize - 1).unwrap().clone());
+        let range = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        self.db.transact(|tx| tx.delete_range(self.rows, range)).unwrap();
+        let behind = self.model.split_off(&end);
+        self.model.split_off(&start);
+        self.model.extend(behind);
+    }
+
     fn some_keys(&mut self, count: u64) -> Vec<Vec<u8>> {
         let keys: Vec<_> = self.model.keys().cloned().collect();
         (0..count).map(|_| keys[self.rng.below(keys.len() as u64) as usize].clone()).collect()
@@ -139,12 +150,7 @@ fn what_is_on_the_disk_is_in_proportion_to_what_is_live() {
     churn.write((0..ROWS / 3).map(|_| None), ROWS as usize);
     churn.check("a bulk load");
     churn.compact();
-    let low = churn.model.keys().nth(5_000).unwrap().clone();
-    churn
-        .db
-        .transact(|tx| tx.delete_range(churn.rows, (Bound::Unbounded, Bound::Excluded(&low[..]))))
-        .unwrap();
-    churn.model = churn.model.split_off(&low);
+    churn.delete_range(0, 5_000);
     churn.settle();
     churn.check("a deleted range");
     churn.compact();
@@ -153,6 +159,32 @@ fn what_is_on_the_disk_is_in_proportion_to_what_is_live() {
     churn.db.transact(|tx| keys.iter().try_for_each(|key| tx.delete(churn.rows, key))).unwrap();
     keys.iter().for_each(|key| drop(churn.model.remove(key)));
     churn.reopen().check("removal of a quarter and a reopening");
+}
+
+/// Whether it is dead in segments by now, or is still to be taken away by rows or ranges of a memtable.
+#[test]
+fn all_that_is_dead_counts_together() {
+    let entries = |churn: &Churn| churn.db.stats().levels.iter().map(|level| level.entries).sum::<u64>();
+    for in_segments in [true, false] {
+        let mut churn = Churn::new();
+        churn.write((0..ROWS).map(|_| None), 1_000);
+        churn.compact();
+        let before = entries(&churn);
+        if in_segments {
+            churn.delete_range(0, ROWS / 12);
+            churn.db.flush().unwrap();
+        } else {
+            let keys: Vec<_> = churn.model.keys().take(ROWS as usize / 12).cloned().collect();
+            churn.remove(&keys, keys.len());
+        }
+        churn.settle();
+        assert_eq!(entries(&churn), before, "a twelfth is not too much");
+        churn.delete_range(ROWS / 2, ROWS / 12);
+        churn.settle();
+        let left = entries(&churn);
+        assert!(left <= before - ROWS / 24, "{left} of {before}: a sixth is");
+        churn.check("two twelfths");
+    }
 }
 
 /// Commits that wait for a flush do it themselves, and nobody does more: so there is always another to be done.

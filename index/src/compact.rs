@@ -114,9 +114,9 @@ impl Default for CompactionOptions {
 }
 
 impl CompactionOptions {
-    /// Whether so many bytes of a keyspace may not be dead, `total` being those of all its segments.
-    pub fn is_too_much(&self, dead: u64, total: u64) -> bool {
-        dead > self.segment_bytes / DEAD_SEGMENT_PART && dead.saturating_mul(self.dead_part) > total
+    /// Whether so many bytes that are no longer valid are worth files, in any keyspace.
+    fn is_enough(&self, dead: u64) -> bool {
+        dead > self.segment_bytes / DEAD_SEGMENT_PART
     }
 }
 
@@ -169,6 +169,12 @@ pub fn choose_full(levels: &[Vec<SegmentInfo>], options: &CompactionOptions) -> 
         drop_tombstones: true,
         trivial_move: false,
     })
+}
+
+/// Whether too much is no longer valid, once so many more bytes are not, and these are enough to be worth a flush.
+pub fn is_worth_a_flush(levels: &[Vec<SegmentInfo>], more_dead: u64, options: &CompactionOptions) -> bool {
+    let levels = Levels::new(levels, options);
+    options.is_enough(more_dead) && levels.is_too_much(levels.dead_bytes().saturating_add(more_dead))
 }
 
 /// Whether these segments can be a level other than level 0: ascending and disjoint.
@@ -296,8 +302,7 @@ impl<'a> Levels<'a> {
     /// If too much is no longer valid: what lies highest goes down, for it is what takes the place of the rest. If there
     /// is nothing above the last level, what was deleted of that is freed.
     fn reclaim(&self, base: usize) -> Option<Compaction> {
-        let total = (0..=self.last).map(|level| self.bytes(level)).fold(0, u64::saturating_add);
-        if !self.options.is_too_much(self.dead_bytes(), total) {
+        if !self.is_too_much(self.dead_bytes()) {
             return None;
         }
         match (0..self.last).find(|level| !self.at(*level).is_empty()) {
@@ -309,6 +314,12 @@ impl<'a> Levels<'a> {
                 (most.tombstones > 0).then(|| self.rewritten(most))
             }
         }
+    }
+
+    /// Whether so many of all bytes may not be dead.
+    fn is_too_much(&self, dead: u64) -> bool {
+        let total = (0..=self.last).map(|level| self.bytes(level)).fold(0, u64::saturating_add);
+        self.options.is_enough(dead) && dead.saturating_mul(self.options.dead_part) > total
     }
 
     /// About how many bytes are no longer valid. What is superseded is known of what was written since the database was
