@@ -93,7 +93,7 @@ impl Meter {
         Figures {
             ops,
             wall_ns: wall.as_nanos() as u64,
-            cpu_ns: cpu_ns() - self.cpu_ns,
+            cpu_ns: cpu_ns().saturating_sub(self.cpu_ns),
             settle_ns: settle.as_nanos() as u64,
             written_bytes: io.written - self.io.written,
             disk_bytes: io.disk - self.io.disk,
@@ -103,9 +103,22 @@ impl Meter {
     }
 }
 
-/// Processor time of all threads of this process.
+/// Processor time that went into watching the engine, not into its work.
+static WATCHING_NS: AtomicU64 = AtomicU64::new(0);
+
+fn watching(watch: impl FnOnce()) {
+    let before = clock_ns(ClockId::ThreadCPUTime);
+    watch();
+    WATCHING_NS.fetch_add(clock_ns(ClockId::ThreadCPUTime) - before, Ordering::Relaxed);
+}
+
+/// Processor time of all threads of this process, without what went into watching.
 fn cpu_ns() -> u64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
+    clock_ns(ClockId::ProcessCPUTime) - WATCHING_NS.load(Ordering::Relaxed)
+}
+
+fn clock_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
@@ -142,8 +155,9 @@ fn field(text: &str, name: &str) -> u64 {
 }
 
 const LOOK: Duration = Duration::from_millis(20);
-/// Longer than any engine pauses between looks at what there is to do.
-const QUIET_LOOKS: u32 = 11;
+/// Longer than any engine pauses between looks at what there is to do: Logwood does after a second what can be done at
+/// leisure.
+const QUIET_LOOKS: u32 = 60;
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 const SAMPLER: &str = "sampler";
 
@@ -152,14 +166,16 @@ pub(crate) fn settle() -> Duration {
     let start = Instant::now();
     let mut busy = Duration::ZERO;
     let mut quiet = 0;
-    while quiet < QUIET_LOOKS && start.elapsed() < SETTLE_MAX {
-        match others() {
-            Others::None => break,
-            Others::Quiet => quiet += 1,
-            Others::Busy => (quiet, busy) = (0, start.elapsed()),
+    watching(|| {
+        while quiet < QUIET_LOOKS && start.elapsed() < SETTLE_MAX {
+            match others() {
+                Others::None => break,
+                Others::Quiet => quiet += 1,
+                Others::Busy => (quiet, busy) = (0, start.elapsed()),
+            }
+            thread::sleep(LOOK);
         }
-        thread::sleep(LOOK);
-    }
+    });
     busy
 }
 
@@ -203,7 +219,7 @@ impl Memory {
         let watch = (peak.clone(), stop.clone());
         thread::Builder::new().name(SAMPLER.to_owned()).spawn(move || {
             while !watch.1.load(Ordering::Relaxed) {
-                watch.0.fetch_max(anonymous_bytes(), Ordering::Relaxed);
+                watching(|| _ = watch.0.fetch_max(anonymous_bytes(), Ordering::Relaxed));
                 thread::sleep(LOOK);
             }
         })?;
