@@ -161,17 +161,18 @@ const QUIET_LOOKS: u32 = 60;
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 const SAMPLER: &str = "sampler";
 
-/// Waits until no thread but this one has run or waited for the disk for a while. Returns when the last one had.
+/// Waits until no thread but this one has run or waited for the disk for a while. Returns when the last one had. An
+/// engine without threads is waited for, too: what comes next finds the caches as cold as others do.
 pub(crate) fn settle() -> Duration {
     let start = Instant::now();
     let mut busy = Duration::ZERO;
     let mut quiet = 0;
     watching(|| {
         while quiet < QUIET_LOOKS && start.elapsed() < SETTLE_MAX {
-            match others() {
-                Others::None => break,
-                Others::Quiet => quiet += 1,
-                Others::Busy => (quiet, busy) = (0, start.elapsed()),
+            if others_are_busy() {
+                (quiet, busy) = (0, start.elapsed());
+            } else {
+                quiet += 1;
             }
             thread::sleep(LOOK);
         }
@@ -179,29 +180,15 @@ pub(crate) fn settle() -> Duration {
     busy
 }
 
-enum Others {
-    None,
-    Quiet,
-    Busy,
-}
-
-/// What the threads of the engine do, by `/proc`: `R` runs, `D` waits for the disk.
-fn others() -> Others {
-    let mut found = Others::None;
+/// Whether a thread of the engine runs or waits for the disk: `R` or `D` in `/proc`.
+fn others_are_busy() -> bool {
     let own = std::process::id().to_string();
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return found };
-    for thread in threads.flatten() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return false };
+    threads.flatten().filter(|thread| thread.file_name() != own.as_str()).any(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        if thread.file_name() == own.as_str() || stat.contains(SAMPLER) {
-            continue;
-        }
         let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        if state.starts_with(['R', 'D']) {
-            return Others::Busy;
-        }
-        found = Others::Quiet;
-    }
-    found
+        !stat.contains(SAMPLER) && state.starts_with(['R', 'D'])
+    })
 }
 
 /// Watches the memory of this process from a thread of its own.
