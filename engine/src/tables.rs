@@ -38,7 +38,7 @@ impl Table {
     /// Opens the segment of this number, of the database of identity `seed`, as the manifest describes it.
     ///
     /// # Errors
-    /// A missing file, one of another length or keyspace, another segment's file, or a damaged header or footer, named.
+    /// A missing file, one of another length or keyspace, another segment's file, or a damaged footer, named.
     pub(crate) fn open(
         disk: &dyn Disk,
         seed: u64,

@@ -30,8 +30,8 @@ use crate::{Direction, Error};
 ///
 /// Opening checks the footer, so that it takes no longer for a larger segment; header and index, filter and each block
 /// are checked when they are first touched. A damaged header or index is an error for all keys of the segment, a damaged
-/// block for the keys in it, and only for them. A damaged filter is passed over by gets (the blocks know better) and reported by
-/// [`verify`](Self::verify).
+/// block for the keys in it, and only for them. A damaged filter is passed over by gets (the blocks know better) and
+/// reported by [`verify`](Self::verify).
 pub struct Segment {
     pub(super) bytes: Bytes,
     label: String,
