@@ -93,6 +93,7 @@ impl Meter {
         Figures {
             ops,
             wall_ns: wall.as_nanos() as u64,
+            // What the sampler took before the start may only have been noted after it.
             cpu_ns: cpu_ns().saturating_sub(self.cpu_ns),
             settle_ns: settle.as_nanos() as u64,
             written_bytes: io.written - self.io.written,
