@@ -41,7 +41,7 @@ fn at_leisure(options: &CompactionOptions) -> CompactionOptions {
     CompactionOptions { dead_part: DEAD_PART_IDLE, ..*options }
 }
 
-/// Whether a keyspace of which so many more bytes are no longer valid, once a memtable is flushed, is then to be merged at
+/// Whether a keyspace of which so many more entries are no longer valid, once a memtable is flushed, is then to be merged at
 /// leisure.
 pub(crate) fn is_worth_a_flush_at_leisure(shared: &Shared, levels: &Levels, more_dead: u64) -> bool {
     is_worth_a_flush(&infos(levels), more_dead, &at_leisure(&options(shared)))

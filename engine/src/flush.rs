@@ -8,7 +8,7 @@
 //!    opening removes; after it the log is not needed up to there.
 //! 4. Readers get the new version; the log's files are let go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -81,7 +81,7 @@ struct Looked {
     memtable: u64,
     /// The memtable's deletions then.
     deletions: u64,
-    /// Rows deleted one by one, by keyspace.
+    /// Rows deleted one by one, of the keyspaces that had such.
     rows: BTreeMap<u32, u64>,
 }
 
@@ -99,7 +99,8 @@ impl LookedThrough {
         let deletions = memtable.deletions();
         if deletions > last.deletions + memtable.entry_count() as u64 / 64 {
             let count = |number: u32| Ok((number, count_tombstones(memtable, number)?));
-            last.rows = memtable.keyspaces().into_iter().map(count).collect::<Result<_>>()?;
+            let counts = memtable.keyspaces().into_iter().map(count);
+            last.rows = counts.filter(|count| !matches!(count, Ok((_, 0)))).collect::<Result<_>>()?;
             last.deletions = deletions;
         }
         Ok(last.rows.clone())
@@ -119,16 +120,13 @@ fn count_tombstones(memtable: &MemtableView, number: u32) -> Result<u64> {
 pub(crate) fn step_reclaim(shared: &Arc<Shared>) -> Result<bool> {
     let version = shared.published.current();
     let rows_deleted = shared.background.looked_through.rows_deleted(&version)?;
-    for number in [version.active.keyspaces(), version.active.keyspaces_with_ranges()].concat() {
+    let with_ranges = version.active.keyspaces_with_ranges();
+    for number in rows_deleted.keys().copied().chain(with_ranges).collect::<BTreeSet<_>>() {
         let Some(levels) = version.tables.get(&number) else { continue };
-        let metas = || levels.tables().map(|table| table.segment.meta());
-        let (entries, bytes): (u64, u64) =
-            (metas().map(|meta| meta.entries).sum(), metas().map(|meta| meta.bytes).sum());
         let ranges = version.active.ranges(number, ALL);
         let in_ranges: u64 = levels.tables().map(|table| table.taken_by(&ranges)).sum();
         let dead = rows_deleted.get(&number).map_or(0, |rows| *rows) + in_ranges;
-        let dead_bytes = dead.min(entries) * (bytes / entries.max(1));
-        if compaction::is_worth_a_flush_at_leisure(shared, levels, dead_bytes) {
+        if compaction::is_worth_a_flush_at_leisure(shared, levels, dead) {
             shared.writer()?.with(|_, committer| committer.freeze());
             return step(shared);
         }

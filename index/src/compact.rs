@@ -171,10 +171,12 @@ pub fn choose_full(levels: &[Vec<SegmentInfo>], options: &CompactionOptions) -> 
     })
 }
 
-/// Whether too much is no longer valid, once so many more bytes are not, and these are enough to be worth a flush.
+/// Whether too much is no longer valid, once so many more entries are not, and these are enough to be worth a flush.
 pub fn is_worth_a_flush(levels: &[Vec<SegmentInfo>], more_dead: u64, options: &CompactionOptions) -> bool {
     let levels = Levels::new(levels, options);
-    options.is_enough(more_dead) && levels.is_too_much(levels.dead_bytes().saturating_add(more_dead))
+    let entries = levels.total_entries();
+    let more_bytes = more_dead.min(entries).saturating_mul(levels.total_bytes() / entries.max(1));
+    options.is_enough(more_bytes) && levels.is_too_much(levels.dead_bytes().saturating_add(more_bytes))
 }
 
 /// Whether these segments can be a level other than level 0: ascending and disjoint.
@@ -316,10 +318,17 @@ impl<'a> Levels<'a> {
         }
     }
 
+    fn total_bytes(&self) -> u64 {
+        (0..=self.last).map(|level| self.bytes(level)).fold(0, u64::saturating_add)
+    }
+
+    fn total_entries(&self) -> u64 {
+        self.levels.iter().flatten().map(|segment| segment.entries).fold(0, u64::saturating_add)
+    }
+
     /// Whether so many of all bytes may not be dead.
     fn is_too_much(&self, dead: u64) -> bool {
-        let total = (0..=self.last).map(|level| self.bytes(level)).fold(0, u64::saturating_add);
-        self.options.is_enough(dead) && dead.saturating_mul(self.options.dead_part) > total
+        self.options.is_enough(dead) && dead.saturating_mul(self.options.dead_part) > self.total_bytes()
     }
 
     /// About how many bytes are no longer valid. What is superseded is known of what was written since the database was
@@ -437,6 +446,19 @@ mod tests {
         assert!(chosen.drop_tombstones && !chosen.trivial_move);
         let half = with_tombstones(5, segment(2, 50, 4..=9));
         assert_eq!(choose(&[vec![], vec![], vec![], vec![segment(1, 50, 0..=3), half]], &options()), None);
+    }
+
+    #[test]
+    fn what_is_dead_and_what_will_be_are_one_sum() {
+        let options = CompactionOptions { segment_bytes: 640, ..options() };
+        let is_worth = |dead, more| {
+            let levels = [vec![], vec![], vec![], vec![with_tombstones(dead, segment(1, 100, 0..=9))]];
+            is_worth_a_flush(&levels, more, &options)
+        };
+        assert!(!is_worth(0, 3) && is_worth(0, 4), "a third of ten");
+        assert!(!is_worth(1, 2) && is_worth(2, 2));
+        assert!(!is_worth(5, 1), "ten bytes are not worth a flush");
+        assert!(is_worth(0, u64::MAX) && !is_worth_a_flush(&[], u64::MAX, &options));
     }
 
     #[test]
